@@ -1,0 +1,67 @@
+"""Packaging for pip and for colcon (ament_python).
+
+torch and OpenCV are extras, never hard requirements: a robot's vendor builds must survive
+``pip install .``.
+"""
+
+import re
+from glob import glob
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "open_set_seg"
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"$', (HERE / NAME / "__init__.py").read_text(), re.MULTILINE
+).group(1)
+
+setup(
+    name=NAME,
+    version=VERSION,
+    description="Open-set segmentation and obstacle detection with distances for ROS 2 robots",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    author="The open_set_seg developers",
+    maintainer="The open_set_seg developers",
+    maintainer_email="developers@open-set-seg.invalid",
+    keywords=["ROS", "segmentation", "anomaly detection", "open-set", "stereo"],
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed", "checkpoints/*.safetensors"]},
+    # What share/ and lib/ must hold for ament, `ros2 run` and `ros2 launch`. The scripts under
+    # lib/ are listed here because pip puts console scripts into bin/, where ros2 does not look.
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/config", sorted(glob("config/*.yaml") + glob("config/*.xml"))),
+        (f"lib/{NAME}", sorted(glob("scripts/*"))),
+    ],
+    python_requires=">=3.10",
+    install_requires=["setuptools", "numpy>=1.24", "PyYAML>=6", "safetensors>=0.4.3", "tqdm>=4.60"],
+    extras_require={
+        "torch": ["torch>=2.6,<2.14"],
+        "opencv": ["opencv-python-headless>=4.6"],
+        "ros": [
+            "ros-rclpy[fastrtps]>=7.1,<8",
+            "ros-sensor-msgs>=5.3",
+            "ros-std-msgs>=5.3",
+            "ros-stereo-msgs>=5.3",
+            "ros-diagnostic-msgs>=5.3",
+            "ros-visualization-msgs>=5.3",
+            "ros-geometry-msgs>=5.3",
+        ],
+        "bags": ["rosbags>=0.11,<0.12"],
+        "train": ["tensorboard>=2.14"],
+        "test": [
+            "pytest>=8,<9",
+            "hypothesis>=6.100",
+            "scikit-learn>=1.3",
+            "mcap-ros2-support>=0.5",
+        ],
+        "lint": ["ruff>=0.8", "mypy>=1.13", "types-PyYAML", "pre-commit>=3.7"],
+    },
+    entry_points={"console_scripts": ["open-set-seg = open_set_seg.cli:main"]},
+    zip_safe=False,
+)

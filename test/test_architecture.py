@@ -1,0 +1,151 @@
+"""The import rule: who may import whom, read off the syntax trees."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNTIME = ROOT / "open_set_seg"
+ROS_PACKAGES = {
+    "action_msgs",
+    "ament_index_python",
+    "builtin_interfaces",
+    "cv_bridge",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "launch",
+    "launch_ros",
+    "rcl_interfaces",
+    "rclpy",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "stereo_msgs",
+    "vision_msgs",
+    "visualization_msgs",
+}
+
+# Every module or folder of the runtime with the layer it lies in. An arrow may only point to a
+# lower layer, or stay inside the same module's folder.
+LAYERS = {
+    "resources": 0,
+    "label_spaces": 0,
+    "frame": 0,
+    "models": 1,
+    "scores": 1,
+    "metrics": 1,
+    "stereo": 1,
+    "ground": 1,
+    "head": 2,
+    "checkpoint": 2,
+    "obstacles": 2,
+    "simulation": 2,
+    "drawing": 2,
+    "segmenter": 3,
+    "detector": 4,
+    "bags": 5,
+    "ros": 6,
+    "demo": 6,
+    "cli": 7,
+}
+# simulation and drawing know the data and the camera geometry, nothing of the network.
+RESTRICTED = {
+    "simulation": {"label_spaces", "frame", "stereo"},
+    "drawing": {"label_spaces", "frame", "stereo"},
+    "metrics": {"label_spaces", "frame"},
+}
+
+
+def runtime_files():
+    return sorted(RUNTIME.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    relative = path.relative_to(RUNTIME)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Absolute dotted names that a module imports, as tuples."""
+    found: list[tuple[str, ...]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [tuple(alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            name = (*base, *(node.module.split(".") if node.module else ()))
+            found += [(*name, alias.name) for alias in node.names]
+    return found
+
+
+def imports_of(path: Path) -> list[tuple[str, ...]]:
+    package = path.relative_to(ROOT).parent.parts
+    return imports(ast.parse(path.read_text(encoding="utf-8")), package)
+
+
+@pytest.mark.parametrize("path", runtime_files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_the_ros_folder_imports_ros_and_nothing_imports_training(path):
+    roots = {name[0] for name in imports_of(path)}
+    assert "training" not in roots
+    if module_of(path) != "ros":
+        assert not roots & ROS_PACKAGES
+
+
+@pytest.mark.parametrize("path", runtime_files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_arrows_between_runtime_modules_point_one_way(path):
+    module = module_of(path)
+    if module == "__init__":
+        return
+    assert module in LAYERS, f"{module} has no layer: say where it belongs"
+    targets = {n[1] for n in imports_of(path) if n[0] == "open_set_seg" and len(n) > 1}
+    for target in targets - {module, "__version__"}:
+        assert LAYERS[target] < LAYERS[module], f"{module} must not import {target}"
+    if module in RESTRICTED:
+        assert targets - {module} <= RESTRICTED[module]
+
+
+def test_ros_is_imported_outside_its_folder_only_inside_functions():
+    for path in runtime_files():
+        if module_of(path) == "ros":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        top_level = ast.Module(
+            [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], []
+        )
+        for name in imports(top_level, path.relative_to(ROOT).parent.parts):
+            assert name[:2] != ("open_set_seg", "ros"), path
+
+
+def test_training_never_imports_the_ros_side():
+    for path in sorted((ROOT / "training").rglob("*.py")):
+        for name in imports_of(path):
+            assert name[0] not in ROS_PACKAGES, path
+            assert name[:2] != ("open_set_seg", "ros"), path
+
+
+def test_names_that_say_nothing_are_not_used():
+    banned = {"utils.py", "helpers.py", "common.py", "base.py", "misc.py"}
+    used = {
+        p.name for folder in ("open_set_seg", "training") for p in (ROOT / folder).rglob("*.py")
+    }
+    assert not used & banned
+
+
+def test_the_pipeline_imports_where_no_ros_is_installed():
+    # A finder that refuses ROS packages stands for a machine without them.
+    script = (
+        "import sys\n"
+        f"blocked = {sorted(ROS_PACKAGES)!r}\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in blocked:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import open_set_seg.detector, open_set_seg.segmenter, open_set_seg.bags\n"
+        "import open_set_seg.simulation, open_set_seg.cli, open_set_seg.demo\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
