@@ -39,7 +39,7 @@ setup(
         (f"lib/{NAME}", sorted(glob("scripts/*"))),
     ],
     python_requires=">=3.10",
-    install_requires=["setuptools", "numpy>=1.24", "PyYAML>=6", "safetensors>=0.4.3", "tqdm>=4.60"],
+    install_requires=["numpy>=1.24", "PyYAML>=6", "safetensors>=0.4.3", "tqdm>=4.60"],
     extras_require={
         "torch": ["torch>=2.6,<2.14"],
         "opencv": ["opencv-python-headless>=4.6"],

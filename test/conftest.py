@@ -10,7 +10,7 @@ os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 # Off by default in Jazzy: wrong types in message fields become errors.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 
-import pytest  # noqa: E402
+import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
