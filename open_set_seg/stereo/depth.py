@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from open_set_seg.frame import DepthMap, Mask, Problem, RangeMap
+from open_set_seg.frame import DepthMap, FloatImage, Mask, Problem, RangeMap
 from open_set_seg.stereo.config import RangeConfig
 
 # The nearest twentieth of a depth image of a scene lies closer than this, or it is not in metres.
