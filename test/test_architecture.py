@@ -38,6 +38,7 @@ LAYERS = {
     "scores": 1,
     "metrics": 1,
     "stereo": 1,
+    "messages": 1,
     "ground": 1,
     "head": 2,
     "checkpoint": 2,
