@@ -1,0 +1,1 @@
+"""Data sets: samples are (image, labels) pairs of uint8 arrays."""

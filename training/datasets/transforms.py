@@ -1,0 +1,73 @@
+"""Random scale, crop, mirror and colour of an image with its labels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from open_set_seg.label_spaces import UNLABELLED
+from training.recipes import AugmentationRecipe
+
+Bytes = NDArray[np.uint8]
+
+
+def augment(
+    image: Bytes, labels: Bytes, recipe: AugmentationRecipe, random: np.random.Generator
+) -> tuple[Bytes, Bytes]:
+    """A random crop of the randomly scaled, mirrored and recoloured image.
+
+    Args:
+        image: (H, W, 3); may be a memory map: only the rows of the crop are read.
+        labels: (H, W).
+
+    Returns:
+        image (crop height, crop width, 3) and labels (crop height, crop width). Where the scaled
+        image is smaller than the crop, the rest is black and unlabelled.
+    """
+    low, high = np.log(recipe.scale[0]), np.log(recipe.scale[1])
+    scale = float(np.exp(random.uniform(low, high)))
+    mirror = random.random() < recipe.mirror
+    height, width = labels.shape
+    # The crop is cut before it is scaled, so only its own pixels are resampled.
+    rows = min(height, max(1, round(recipe.crop_height / scale)))
+    columns = min(width, max(1, round(recipe.crop_width / scale)))
+    top = int(random.integers(height - rows + 1))
+    left = int(random.integers(width - columns + 1))
+    window = (slice(top, top + rows), slice(left, left + columns))
+    size = (
+        min(recipe.crop_width, max(1, round(columns * scale))),
+        min(recipe.crop_height, max(1, round(rows * scale))),
+    )
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    cut = _resize(image[window], size, interpolation)
+    target = _resize(labels[window], size, cv2.INTER_NEAREST_EXACT)
+    if mirror:
+        cut, target = cut[:, ::-1], target[:, ::-1]
+    cut = recolour(cut, recipe, random)
+    return _pad(cut, target, recipe)
+
+
+def recolour(image: Bytes, recipe: AugmentationRecipe, random: np.random.Generator) -> Bytes:
+    """Gain of every channel, contrast and brightness, changed at random; same shape."""
+    gains = 1.0 + random.uniform(-recipe.colour, recipe.colour) * np.ones(3)
+    gains *= 1.0 + random.uniform(-recipe.colour, recipe.colour, 3) / 2.0
+    shift = random.uniform(-recipe.brightness, recipe.brightness)
+    table = np.arange(256, dtype=np.float64)[:, None] * gains[None, :] + shift
+    table = np.clip(np.rint(table), 0, 255).astype(np.uint8)
+    recoloured = cv2.LUT(np.ascontiguousarray(image), table.reshape(256, 1, 3))
+    return np.asarray(recoloured, dtype=np.uint8)
+
+
+def _resize(values: Bytes, size: tuple[int, int], interpolation: int) -> Bytes:
+    resized = cv2.resize(np.ascontiguousarray(values), size, interpolation=interpolation)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def _pad(image: Bytes, labels: Bytes, recipe: AugmentationRecipe) -> tuple[Bytes, Bytes]:
+    below = recipe.crop_height - labels.shape[0]
+    right = recipe.crop_width - labels.shape[1]
+    if below == 0 and right == 0:
+        return image, np.ascontiguousarray(labels)
+    padded = np.pad(image, ((0, below), (0, right), (0, 0)))
+    return padded, np.pad(labels, ((0, below), (0, right)), constant_values=UNLABELLED)

@@ -1,0 +1,115 @@
+"""What a network is worth on validation scenes, and the threshold that suits it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from open_set_seg.ground import GroundConfig, find_ground
+from open_set_seg.head import open_set_head
+from open_set_seg.label_spaces import UNLABELLED, LabelSpace
+from open_set_seg.metrics import ConfusionMatrix, pixel_metrics
+from open_set_seg.scores import SCORES, LogisticMap
+from training.datasets.simulation import SimulationDataset
+from training.recipes import ScoreRecipe
+
+THRESHOLD_RULE = (
+    "best pixel F1 on validation scenes with unknown objects of the development families, inside "
+    "the convex hull of the predicted ground"
+)
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Results on validation scenes.
+
+    Attributes:
+        confusion: over known classes; pixels of unknown objects are not counted.
+        pixels: AP, FPR95, AUROC, best_F1 and best_F1_threshold inside the ground hull.
+    """
+
+    confusion: ConfusionMatrix
+    pixels: dict[str, float]
+
+
+@torch.inference_mode()
+def fit_score_map(
+    model: nn.Module, scenes: SimulationDataset, score: ScoreRecipe, count: int = 8
+) -> LogisticMap | None:
+    """The map that publishes an unbounded score: median and half the inner-80 % range of scenes.
+
+    None for a bounded score, which needs no map.
+    """
+    if SCORES[score.name].bounded:
+        return None
+    values = []
+    for index in range(min(count, len(scenes))):
+        image, _ = scenes.load(index)
+        values.append(SCORES[score.name](_logits(model, image), score.temperature).flatten())
+    low, middle, high = torch.quantile(torch.cat(values), torch.tensor([0.1, 0.5, 0.9])).tolist()
+    return LogisticMap(location=middle, scale=max(1e-6, (high - low) / 2.0))
+
+
+def validate(
+    model: nn.Module,
+    scenes: SimulationDataset,
+    space: LabelSpace,
+    score: ScoreRecipe,
+    score_map: LogisticMap | None = None,
+) -> Validation:
+    """Closed-set quality, and pixel metrics of the score in the hull of the ground."""
+    was_training = model.training
+    model.eval()
+    confusion = ConfusionMatrix(space.num_classes)
+
+    def judged() -> Iterator[tuple[Floats, Bytes]]:
+        for index in range(len(scenes)):
+            image, labels = scenes.load(index)
+            nearest, anomaly = predict(model, image, score, score_map)
+            confusion.add(np.asarray(labels), nearest)
+            yield anomaly, outlier_labels(np.asarray(labels), nearest, space)
+
+    try:
+        pixels = pixel_metrics(judged())
+    except ValueError:
+        # Scenes without any unknown pixel, or without ground: the confusion matrix is complete.
+        pixels = dict.fromkeys(("AP", "FPR95", "AUROC", "best_F1", "best_F1_threshold"), math.nan)
+    model.train(was_training)
+    return Validation(confusion, pixels)
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, image: Bytes, score: ScoreRecipe, score_map: LogisticMap | None
+) -> tuple[Bytes, Floats]:
+    """Nearest class and published anomaly of an (H, W, 3) image."""
+    height, width = image.shape[:2]
+    nearest, anomaly = open_set_head(
+        _logits(model, image), (height, width), score.name, score.temperature, score_map
+    )
+    return nearest[0].cpu().numpy(), anomaly[0].cpu().numpy()
+
+
+def outlier_labels(labels: Bytes, nearest: Bytes, space: LabelSpace) -> Bytes:
+    """0 known, 1 unknown, 255 unlabelled or outside the hull of the predicted ground."""
+    outliers: Bytes = (labels == space.unknown_id).astype(np.uint8)
+    outliers[labels == UNLABELLED] = 255
+    ground = find_ground(nearest, space, GroundConfig())
+    outliers[~ground if ground is not None else slice(None)] = 255
+    return outliers
+
+
+def _logits(model: nn.Module, image: Bytes) -> torch.Tensor:
+    device = next(model.parameters()).device
+    tensor = torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1).unsqueeze(0)
+    logits: torch.Tensor = model(tensor.float()).logits
+    return logits
