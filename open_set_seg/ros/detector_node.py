@@ -1,0 +1,247 @@
+"""DetectorNode: the wiring between subscriptions, detector and publishers.
+
+``configure``, ``activate``, ``deactivate`` and ``cleanup`` are the steps of a managed node; the
+class works on any rclpy node, so a lifecycle node only has to call them.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.node import Node
+
+from open_set_seg.frame import Problem
+from open_set_seg.ros.inputs import Inputs, stamp_of
+from open_set_seg.ros.loading import (
+    DetectorFactory,
+    LoadedDetector,
+    build_detector_config,
+    load_detector,
+)
+from open_set_seg.ros.messages import MessageError, VisionMessages, import_vision_messages
+from open_set_seg.ros.outputs import Outputs, Publication
+from open_set_seg.ros.pairing import Pair
+from open_set_seg.ros.parameters import (
+    PARAMETERS,
+    ParameterError,
+    Settings,
+    build_settings,
+    convert_values,
+    declare_parameters,
+)
+from open_set_seg.ros.reporting import Reporter
+from open_set_seg.ros.statistics import FrameStatistics, ProblemLog
+from open_set_seg.ros.worker import FrameSlot, InferenceThread
+
+_REPORT_PERIOD_S = 1.0
+_NAMES = frozenset(parameter.name for parameter in PARAMETERS)
+
+
+class Interrupted(Exception):
+    """The context was shut down while the detector was being loaded."""
+
+
+class DetectorNode:
+    """Subscribes, detects in one thread, publishes.
+
+    Args:
+        node: made with ``automatically_declare_parameters_from_overrides=True``.
+        build_detector: makes the detector, in the inference thread.
+        vision: vision_msgs classes, or None: without those topics.
+
+    Raises:
+        ParameterError: a given parameter of a wrong type or out of range.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        build_detector: DetectorFactory = load_detector,
+        vision: VisionMessages | None = None,
+    ) -> None:
+        self._node, self._build_detector = node, build_detector
+        self._values, unknown = declare_parameters(node)
+        self._settings = build_settings(self._values)
+        self._applied = self._settings
+        for sentence in unknown:
+            node.get_logger().warning(sentence)
+        self.statistics = FrameStatistics()
+        self.problems = ProblemLog(self._write_log)
+        self._slot: FrameSlot[Any, Any] = FrameSlot(self._settings.pairing)
+        self._inputs = Inputs(node, self._slot, self._settings)
+        self._outputs = Outputs(node, vision or import_vision_messages())
+        self._reporter = Reporter(node, self._inputs, self._slot, self.statistics, self.problems)
+        self._thread: InferenceThread[Any, Any] | None = None
+        self._loaded: LoadedDetector | None = None
+        self._active = False
+        self._timer: Any = None
+        node.add_on_set_parameters_callback(self._on_set_parameters)
+        self._jumps = node.get_clock().create_jump_callback(
+            JumpThreshold(
+                min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
+            ),
+            post_callback=lambda _: self._slot.reset(),
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """The parameters as they stand."""
+        return self._settings
+
+    def configure(self) -> None:
+        """Load the detector in its thread, wait for it, and create the publishers.
+
+        Raises:
+            Interrupted: the context was shut down meanwhile.
+            Exception: whatever the loading raised.
+        """
+        self._slot.open()
+        self._thread = InferenceThread(self._slot, self._load, self._process)
+        self._thread.start()
+        while not self._thread.loaded.wait(0.05):
+            if not self._node.context.ok():
+                raise Interrupted
+        if self._thread.failure is not None:
+            raise self._thread.failure
+        self._outputs.open()
+
+    def activate(self) -> None:
+        """Begin to listen and to report."""
+        self._active = True
+        self._inputs.subscribe()
+        self._reporter.begin()
+        # Steady time: with use_sim_time, ROS timers stand still as long as no clock is published,
+        # which is when reports are needed most.
+        self._timer = self._node.create_timer(
+            _REPORT_PERIOD_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def deactivate(self) -> None:
+        """Stop listening; the frame in progress is not published."""
+        self._active = False
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
+        self._inputs.unsubscribe()
+        self._slot.reset()
+
+    def cleanup(self) -> None:
+        """Stop the inference thread and let the detector and the publishers go."""
+        self._active = False
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
+        self._loaded = None
+        self._outputs.close()
+
+    def _load(self) -> None:
+        self._loaded = self._build_detector(self._settings)
+        self._applied = self._settings
+        self._reporter.describe_detector(self._loaded)
+        self._node.get_logger().info(
+            f"{self._loaded.model} ({self._loaded.model_hash}): {self._loaded.device}"
+        )
+
+    def _process(self, pair: Pair[Any, Any]) -> None:
+        """One frame, in the inference thread: whatever happens, the next one gets its turn."""
+        try:
+            self._process_frame(pair)
+        except MessageError as error:
+            self.statistics.count("undecodable")
+            self._note(Problem(error.code, str(error), "error"))
+        except Exception as error:
+            if self._node.context.ok():  # else publishers are gone, and nobody needs to know
+                self.statistics.count("failed")
+                text = f"{error}\n{traceback.format_exc()}"
+                self._note(Problem(f"internal.{type(error).__name__}", text, "error"))
+
+    def _process_frame(self, pair: Pair[Any, Any]) -> None:
+        settings, loaded = self._settings, self._loaded
+        assert loaded is not None
+        if self._too_old(pair, settings):
+            return
+        if settings is not self._applied:
+            loaded.detector.reconfigure(build_detector_config(settings))
+            self._applied = settings
+        begin = time.perf_counter()
+        frame, problems = self._inputs.decode(pair)
+        decoded = time.perf_counter()
+        result = loaded.detector.process(frame)
+        detected = time.perf_counter()
+        if not self._active:
+            return
+        self._outputs.publish(
+            Publication(
+                header=pair.image.header,
+                frame=frame,
+                result=result,
+                camera_message=self._inputs.camera_message,
+                label_space=loaded.label_space,
+                settings=settings,
+            )
+        )
+        published = time.perf_counter()
+        for problem in (*problems, *result.problems):
+            self._note(problem)
+        self.statistics.finish_frame(
+            result.examined,
+            {
+                **result.timings,
+                "wait": pair.waited_s,
+                "decode": decoded - begin,
+                "detector": detected - decoded,
+                "publish": published - detected,
+                "latency": self._age(frame.stamp_ns),
+            },
+            time.monotonic(),
+        )
+
+    def _too_old(self, pair: Pair[Any, Any], settings: Settings) -> bool:
+        limit = settings.max_input_age_s
+        if not limit or self._age(stamp_of(pair.image)) <= limit:
+            return False
+        self.statistics.count("stale")
+        return True
+
+    def _age(self, stamp_ns: int) -> float:
+        return float(self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9
+
+    def _note(self, problem: Problem) -> None:
+        self.problems.report(problem.code, problem.message, problem.severity, time.monotonic())
+
+    def _write_log(self, severity: str, text: str) -> None:
+        logger = self._node.get_logger()
+        if severity == "error":
+            logger.error(text)
+        else:
+            logger.warning(text)
+
+    def _report(self) -> None:
+        self._outputs.publish_diagnostics(self._reporter.build(self._settings))
+        loaded = self._loaded
+        if loaded is not None and self._reporter.ticks % 5 == 1:
+            threshold = self._settings.threshold
+            self._outputs.publish_label_info(
+                self._node.get_clock().now().to_msg(),
+                loaded.label_space,
+                loaded.threshold if threshold is None else threshold,
+            )
+
+    def _on_set_parameters(self, parameters: list[Any]) -> Any:
+        """Check a change and take it over; it takes effect between two frames."""
+        named = {entry.name: entry.value for entry in parameters if entry.name in _NAMES}
+        try:
+            values = self._values | convert_values(named)
+            settings = build_settings(values)
+            if self._loaded is not None:
+                settings.obstacles.check_classes(self._loaded.label_space)
+        except (ParameterError, ValueError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._values, self._settings = values, settings
+        self._slot.reconfigure(settings.pairing)
+        return SetParametersResult(successful=True)

@@ -1,0 +1,88 @@
+"""Making the detector that a node's settings ask for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from open_set_seg.frame import Frame, FrameResult
+from open_set_seg.label_spaces import LabelSpace
+from open_set_seg.ros.parameters import Settings
+
+if TYPE_CHECKING:
+    from open_set_seg.detector import DetectorConfig
+
+
+class Detector(Protocol):
+    """What the node needs of a detector; ``ObstacleDetector`` is one."""
+
+    def process(self, frame: Frame) -> FrameResult:
+        """See ``ObstacleDetector``."""
+
+    def reconfigure(self, config: DetectorConfig) -> None:
+        """See ``ObstacleDetector``."""
+
+
+@dataclass(frozen=True)
+class LoadedDetector:
+    """A detector with what the diagnostics say about it.
+
+    Attributes:
+        device: device and network in words.
+        model: file name of the checkpoint.
+        model_hash: first 12 hexadecimal digits of the file's SHA-256.
+        threshold: the checkpoint's own.
+    """
+
+    detector: Detector
+    label_space: LabelSpace
+    device: str
+    model: str
+    model_hash: str
+    threshold: float
+
+
+DetectorFactory = Callable[[Settings], LoadedDetector]
+
+
+def build_detector_config(settings: Settings) -> DetectorConfig:
+    """The detector's share of the settings."""
+    # Imported here because it brings torch, which only the inference thread should wait for.
+    from open_set_seg.detector import DetectorConfig
+
+    return DetectorConfig(
+        threshold=settings.threshold,
+        range=settings.range,
+        ground=settings.ground,
+        obstacles=settings.obstacles,
+    )
+
+
+def load_detector(settings: Settings) -> LoadedDetector:
+    """The detector of ``settings.model`` (the demo checkpoint where that is empty).
+
+    Raises:
+        CheckpointError: the file is no usable checkpoint.
+        ValueError: a device that is not there, or classes that the network does not know.
+    """
+    from open_set_seg.checkpoint import DEMO_CHECKPOINT
+    from open_set_seg.detector import ObstacleDetector
+    from open_set_seg.segmenter import OpenSetSegmenter
+
+    path = Path(settings.model).expanduser() if settings.model else DEMO_CHECKPOINT
+    segmenter = OpenSetSegmenter.from_checkpoint(
+        path,
+        device=settings.device,
+        precision=settings.precision,  # type: ignore[arg-type]  # checked against its choices
+    )
+    return LoadedDetector(
+        detector=ObstacleDetector(segmenter, build_detector_config(settings)),
+        label_space=segmenter.label_space,
+        device=segmenter.device_description,
+        model=path.name,
+        model_hash=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+        threshold=segmenter.threshold,
+    )

@@ -1,0 +1,49 @@
+"""ROS messages <-> arrays: everything that knows how a message is laid out."""
+
+from open_set_seg.ros.messages.cameras import (
+    build_scaled_camera_info,
+    decode_camera,
+    decode_right_camera,
+    fit_camera,
+)
+from open_set_seg.ros.messages.clouds import (
+    build_obstacle_list,
+    build_obstacle_points,
+    build_points,
+)
+from open_set_seg.ros.messages.errors import MessageError
+from open_set_seg.ros.messages.images import decode_compressed_image, decode_image
+from open_set_seg.ros.messages.markers import build_markers
+from open_set_seg.ros.messages.pictures import build_bgr, build_confidence, build_image, build_jpeg
+from open_set_seg.ros.messages.ranges import decode_depth, decode_disparity, shift_limits
+from open_set_seg.ros.messages.vision import (
+    VisionMessages,
+    build_detections,
+    build_label_info,
+    import_vision_messages,
+)
+
+__all__ = [
+    "MessageError",
+    "VisionMessages",
+    "build_bgr",
+    "build_confidence",
+    "build_detections",
+    "build_image",
+    "build_jpeg",
+    "build_label_info",
+    "build_markers",
+    "build_obstacle_list",
+    "build_obstacle_points",
+    "build_points",
+    "build_scaled_camera_info",
+    "decode_camera",
+    "decode_compressed_image",
+    "decode_depth",
+    "decode_disparity",
+    "decode_image",
+    "decode_right_camera",
+    "fit_camera",
+    "import_vision_messages",
+    "shift_limits",
+]

@@ -1,0 +1,126 @@
+"""Results -> sensor_msgs/PointCloud2: the obstacle list, obstacle pixels, the organised frame.
+
+Coordinates are metres in the optical frame of the image (x right, y down, z forward).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import PointCloud2, PointField
+
+from open_set_seg.frame import Camera, FloatImage, FrameResult, Obstacle
+from open_set_seg.ros.messages.pictures import pack_bytes
+
+STATE_UNTRACKED = 0  # obstacles of one frame: no identity over time, no state
+
+_FLOATS = ("x", "y", "z", "distance", "sigma", "valid_share", "score", "width", "height")
+LIST_POINT = np.dtype(
+    {
+        "names": [*_FLOATS, "id", "state", "nearest_class"],
+        "formats": [*["<f4"] * 9, "<u4", "u1", "u1"],
+        "offsets": [*range(0, 36, 4), 36, 40, 41],
+        "itemsize": 44,
+    }
+)
+OBSTACLE_POINT = np.dtype(
+    {
+        "names": ["x", "y", "z", "anomaly", "probability", "class_id"],
+        "formats": [*["<f4"] * 5, "u1"],
+        "offsets": [0, 4, 8, 12, 16, 20],
+        "itemsize": 24,
+    }
+)
+PLAIN_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
+
+_FIELD_TYPES = {"<f4": PointField.FLOAT32, "<u4": PointField.UINT32, "|u1": PointField.UINT8}
+
+
+def build_cloud(header: Any, points: NDArray[Any], is_dense: bool) -> Any:
+    """PointCloud2 of (N,) points (unorganised) or (H, W) points (organised) of a packed dtype."""
+    layout = points.dtype
+    fields: Mapping[str, Any] = layout.fields or {}
+    message = PointCloud2()
+    message.header = header
+    message.height, message.width = (1, points.size) if points.ndim == 1 else points.shape
+    message.fields = [
+        PointField(name=name, offset=int(entry[1]), datatype=_FIELD_TYPES[entry[0].str], count=1)
+        for name, entry in fields.items()
+    ]
+    message.is_bigendian = sys.byteorder == "big"
+    message.point_step = layout.itemsize
+    message.row_step = layout.itemsize * int(message.width)
+    message.is_dense = is_dense
+    message.data = pack_bytes(points)
+    return message
+
+
+def build_obstacle_list(header: Any, obstacles: tuple[Obstacle, ...], unknown_id: int) -> Any:
+    """One point an obstacle, nearest first; unknown coordinates and distances are NaN.
+
+    ``score`` is the mean anomaly of the region and ``nearest_class`` the known class that most of
+    its pixels resemble (the unknown id where there is none).
+    """
+    points = np.zeros(len(obstacles), LIST_POINT)
+    for point, obstacle in zip(points, obstacles, strict=True):
+        point["x"], point["y"], point["z"] = obstacle.position
+        point["distance"], point["sigma"] = obstacle.distance, obstacle.distance_sigma
+        point["valid_share"], point["score"] = obstacle.valid_share, obstacle.mean_score
+        point["width"], point["height"] = obstacle.width, obstacle.height
+        point["id"], point["state"] = obstacle.id, STATE_UNTRACKED
+        nearest = obstacle.nearest_classes
+        point["nearest_class"] = nearest[0][0] if nearest else unknown_id
+    dense = all(np.isfinite(obstacle.position).all() for obstacle in obstacles)
+    return build_cloud(header, points, is_dense=bool(dense))
+
+
+def build_obstacle_points(header: Any, result: FrameResult, unknown_id: int) -> Any:
+    """Every obstacle pixel with a valid range; empty when there is no obstacle.
+
+    ``class_id`` is the unknown id for obstacles of kind ``unknown`` and the nearest class for
+    chosen known classes; ``probability`` is how much speaks for it: the anomaly, or 1 - anomaly.
+
+    Raises:
+        ValueError: there are obstacles, but no range or no camera to place them with.
+    """
+    parts = [_obstacle_pixels(obstacle, result, unknown_id) for obstacle in result.obstacles]
+    points = np.concatenate(parts) if parts else np.zeros(0, OBSTACLE_POINT)
+    return build_cloud(header, points, is_dense=True)
+
+
+def _obstacle_pixels(obstacle: Obstacle, result: FrameResult, unknown_id: int) -> NDArray[Any]:
+    if result.range_map is None or result.camera is None:
+        raise ValueError("obstacle points need a range map and a camera")
+    left, top, width, height = obstacle.box
+    window = np.s_[top : top + height, left : left + width]
+    depth = result.range_map.depth[window]
+    rows, columns = np.nonzero(obstacle.mask & np.isfinite(depth))
+    z = depth[rows, columns]
+    camera, anomaly = result.camera, result.prediction.anomaly[window][rows, columns]
+    points = np.zeros(z.size, OBSTACLE_POINT)
+    points["x"] = (columns + left - camera.cx) * z / camera.fx
+    points["y"] = (rows + top - camera.cy) * z / camera.fy
+    points["z"], points["anomaly"] = z, anomaly
+    if obstacle.kind == "unknown":
+        points["probability"], points["class_id"] = anomaly, unknown_id
+    else:
+        points["probability"] = 1.0 - anomaly
+        points["class_id"] = result.prediction.nearest[window][rows, columns]
+    return points
+
+
+def build_points(header: Any, depth: FloatImage, camera: Camera) -> Any:
+    """Organised cloud of (H, W) depth in metres: pixel (u, v) is point v W + u; NaN where unknown.
+
+    X = (u - cx) Z / fx, Y = (v - cy) Z / fy.
+    """
+    height, width = depth.shape
+    points = np.empty((height, width), PLAIN_POINT)
+    across = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32)
+    down = ((np.arange(height) - camera.cy) / camera.fy).astype(np.float32)
+    points["x"], points["y"], points["z"] = across * depth, down[:, None] * depth, depth
+    return build_cloud(header, points, is_dense=False)

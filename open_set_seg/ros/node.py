@@ -1,0 +1,91 @@
+"""The executable ``detector``: process entry, signals, exit codes.
+
+Imports nothing heavy at module level, so that an interrupt is harmless from the first moment on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the detector node until SIGINT or SIGTERM.
+
+    Returns:
+        0 after a shutdown that was asked for, also while starting; 1 when the node cannot start,
+        with one line that says why.
+    """
+    # Beside other busy processes, spinning OpenMP threads are several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    stop = threading.Event()
+    # rclpy's own handler, installed by init, shuts the context down and then calls this one: no
+    # KeyboardInterrupt can surface anywhere, however often the signal comes.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        return _run(args, stop)
+    finally:
+        # Unlike a Python handler, "ignore" survives the interpreter's own shutdown.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _run(args: Sequence[str] | None, stop: threading.Event) -> int:
+    import rclpy
+
+    from open_set_seg.ros.detector_node import DetectorNode, Interrupted
+
+    node: Any = None
+    detector: DetectorNode | None = None
+    try:
+        rclpy.init(args=args)
+        if stop.is_set():
+            return 0
+        node = rclpy.create_node("detector", automatically_declare_parameters_from_overrides=True)
+        detector = DetectorNode(node)
+        detector.configure()
+        detector.activate()
+        _spin(node)
+    except Interrupted:
+        return 0
+    except Exception as error:
+        if stop.is_set():
+            return 0
+        print(f"detector: {_describe(error)}", file=sys.stderr)
+        return 1
+    finally:
+        if detector is not None:
+            detector.deactivate()
+            detector.cleanup()
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(node: Any) -> None:
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()
+
+
+def _describe(error: Exception) -> str:
+    """One line, with the type where the text alone would not explain itself."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Reporter: once a second, the state of inputs, pairing and processing as diagnostics."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rclpy.node import Node
+
+from open_set_seg.ros.diagnostics import (
+    ERROR,
+    OK,
+    WARN,
+    InputReport,
+    build_array,
+    build_input_status,
+    build_status,
+    describe_silence,
+    format_times,
+    report_input,
+)
+from open_set_seg.ros.inputs import Input, Inputs
+from open_set_seg.ros.loading import LoadedDetector
+from open_set_seg.ros.parameters import Settings
+from open_set_seg.ros.statistics import FrameStatistics, ProblemLog
+from open_set_seg.ros.worker import FrameSlot
+
+
+class Reporter:
+    """Looks at everything, logs what is silent, and builds the DiagnosticArray."""
+
+    def __init__(
+        self,
+        node: Node,
+        inputs: Inputs,
+        slot: FrameSlot[Any, Any],
+        statistics: FrameStatistics,
+        problems: ProblemLog,
+    ) -> None:
+        self._node, self._inputs, self._slot = node, inputs, slot
+        self._statistics, self._problems = statistics, problems
+        self._since = 0.0
+        self._errors: dict[str, int] = {}
+        self._frames: dict[str, int] = {}
+        self._loaded: LoadedDetector | None = None
+        self.ticks = 0
+
+    def describe_detector(self, loaded: LoadedDetector) -> None:
+        """Tell which detector is in use."""
+        self._loaded = loaded
+
+    def begin(self) -> None:
+        """The node listens from now on."""
+        self._since = time.monotonic()
+
+    def build(self, settings: Settings) -> Any:
+        """The DiagnosticArray of this moment; silent inputs are logged too."""
+        self.ticks += 1
+        now = time.monotonic()
+        reports = []
+        for entry in self._inputs.all:
+            report = self._look_at(entry, settings, now)
+            reports.append(report)
+            if report.missing:
+                self._log_silence(entry, report, now)
+        name = self._node.get_fully_qualified_name()
+        statuses = [
+            self._detector_status(name, reports, settings, now),
+            *(build_input_status(name, report) for report in reports),
+            self._pairing_status(name),
+            self._problem_status(name),
+        ]
+        return build_array(self._node.get_clock().now().to_msg(), statuses)
+
+    def _look_at(self, entry: Input, settings: Settings, now: float) -> InputReport:
+        report = report_input(
+            self._node,
+            entry,
+            self._since,
+            now,
+            settings.input_timeout_s,
+            self._errors.get(entry.name, 0),
+        )
+        self._errors[entry.name] = sum(report.errors.values())
+        return report
+
+    def _log_silence(self, entry: Input, report: InputReport, now: float) -> None:
+        expected = f"{entry.kind.__module__.split('.')[0]}/msg/{entry.kind.__name__}"
+        text = describe_silence(report, expected)
+        self._problems.report(f"{entry.name}.silent", text, "warning", now)
+
+    def _detector_status(
+        self, name: str, reports: list[InputReport], settings: Settings, now: float
+    ) -> Any:
+        counts = self._statistics.snapshot()
+        new = {key: count - self._frames.get(key, 0) for key, count in counts.items()}
+        self._frames = counts
+        rate = self._statistics.published.rate(now)
+        missing = [report.name for report in reports if report.missing]
+        level, text = OK, f"{rate:.1f} frames/s"
+        if "image" in missing:
+            level, text = ERROR, "no images arrive"
+        elif new.get("failed") or new.get("undecodable"):
+            level, text = ERROR, "frames could not be processed"
+        elif missing:
+            level, text = WARN, f"{text}; missing: {', '.join(missing)}"
+        elif new.get("not_examined"):
+            level, text = WARN, f"{text}; frames without visible road are not examined"
+        loaded = self._loaded
+        own = loaded.threshold if loaded else None
+        values = {
+            "device": loaded.device if loaded else "",
+            "model": loaded.model if loaded else "",
+            "model_hash": loaded.model_hash if loaded else "",
+            "threshold": own if settings.threshold is None else settings.threshold,
+            "rate_hz": f"{rate:.2f}",
+            "missing": ", ".join(missing),
+            **{key: counts.get(key, 0) for key in _FRAME_COUNTS},
+            **format_times(self._statistics.times()),
+        }
+        return build_status(f"{name}: detector", level, text, values)
+
+    def _pairing_status(self, name: str) -> Any:
+        counts = self._slot.snapshot()
+        text = f"{counts['dropped']} frames dropped for newer ones"
+        level = OK
+        if self._inputs.range is not None and self._slot.range_absent():
+            level, text = WARN, f"no {self._inputs.range.name}: distances are unknown"
+        values = {key: counts.get(key, 0) for key in _PAIRING_COUNTS}
+        return build_status(f"{name}: pairing", level, text, values)
+
+    def _problem_status(self, name: str) -> Any:
+        counts = self._problems.snapshot()
+        text = "none" if not counts else f"{len(counts)} kinds of problem since the start"
+        return build_status(f"{name}: problems", OK, text, counts)
+
+
+_FRAME_COUNTS = ("processed", "not_examined", "undecodable", "failed", "stale")
+_PAIRING_COUNTS = (
+    "dropped", "exact", "near", "alone", "overtaken", "passed", "evicted", "unused_ranges", "jumps",
+)  # fmt: skip
