@@ -117,7 +117,8 @@ def view_pixels(msg: Any, dtype: str, channels: int, name: str) -> NDArray[Any]:
     if step % kind.itemsize:  # rows that do not start at a multiple of the item cannot be viewed
         rows = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1))
         return np.frombuffer(rows.tobytes(), dtype=kind).reshape(shape)
-    return np.ndarray(shape, dtype=kind, buffer=msg.data, strides=strides)
+    pixels: NDArray[Any] = np.ndarray(shape, dtype=kind, buffer=msg.data, strides=strides)
+    return pixels
 
 
 def decode_image(msg: Any) -> ImageRGB:
