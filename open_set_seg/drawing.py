@@ -78,7 +78,9 @@ def _caption(obstacle: Obstacle) -> str:
     kind = "" if obstacle.kind == UNKNOWN_NAME else f"{obstacle.kind} "
     if math.isnan(obstacle.distance):
         return f"{kind}? m"
-    return f"{kind}{obstacle.distance:.1f} ± {obstacle.distance_sigma:.1f} m"
+    # "± 0.0" would claim a certainty that no sensor has.
+    digits = 1 if obstacle.distance_sigma >= 0.1 else 2
+    return f"{kind}{obstacle.distance:.{digits}f} ± {obstacle.distance_sigma:.{digits}f} m"
 
 
 class _Writer:

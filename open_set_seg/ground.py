@@ -57,7 +57,7 @@ def find_ground(nearest: LabelImage, label_space: LabelSpace, config: GroundConf
         return np.ones(nearest.shape, np.bool_)
     is_ground = np.zeros(256, np.uint8)
     is_ground[list(label_space.ground_ids)] = 1
-    ground = is_ground[nearest]
+    ground = np.take(is_ground, nearest)
     if config.min_speck_share > 0:
         ground = _drop_specks(ground, config.min_speck_share * ground.size)
     corners = _row_ends(ground)
@@ -72,7 +72,7 @@ def _drop_specks(ground: NDArray[np.uint8], min_area: float) -> NDArray[np.uint8
     count, components, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=8)
     keep = (stats[:, cv2.CC_STAT_AREA] >= min_area).astype(np.uint8)
     keep[0] = 0
-    return keep[components] if count > 1 else ground
+    return ground if keep.sum() == count - 1 else np.take(keep, np.asarray(components, np.int32))
 
 
 def _row_ends(ground: NDArray[np.uint8]) -> NDArray[np.int32]:

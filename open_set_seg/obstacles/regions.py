@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.frame import Camera, Mask, Prediction, RangeMap
+from open_set_seg.frame import Camera, FloatImage, Mask, Prediction, RangeMap
 from open_set_seg.label_spaces import UNKNOWN_NAME, LabelSpace
 from open_set_seg.obstacles.config import ObstacleConfig
 
@@ -72,11 +72,12 @@ def find_regions(
     config.check_classes(label_space)
     gate = np.empty(ground.shape, np.uint8)
     cv2.dilate(ground.view(np.uint8), NEIGHBOURHOOD, dst=gate)
-    square_metres = _square_metres(range_map, camera)
+    depth = None if range_map is None or camera is None else range_map.depth
+    pixel_area = 0.0 if camera is None else 1 / (camera.fx * camera.fy)
     found: list[tuple[str, NDArray[np.int32], NDArray[np.int32], int]] = []
     for kind, mask in _masks(prediction, label_space, config):
         components, stats = _components(mask, config)
-        for number in _kept(components, stats, gate, square_metres, config):
+        for number in _kept(components, stats, gate, depth, pixel_area, config):
             found.append((kind, components, stats[number], int(number)))
     found.sort(key=lambda entry: -int(entry[2][cv2.CC_STAT_AREA]))
     regions = tuple(_cut_out(*entry) for entry in found[: config.max_obstacles])
@@ -94,15 +95,6 @@ def _masks(
     return masks
 
 
-def _square_metres(range_map: RangeMap | None, camera: Camera | None) -> NDArray[np.float32] | None:
-    """(H, W) frontal area that each pixel covers, Z^2 / (fx fy), NaN without range."""
-    if range_map is None or camera is None:
-        return None
-    square_metres: NDArray[np.float32] = np.square(range_map.depth)
-    square_metres *= np.float32(1 / (camera.fx * camera.fy))
-    return square_metres
-
-
 def _components(
     mask: NDArray[np.uint8], config: ObstacleConfig
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -118,24 +110,25 @@ def _kept(
     components: NDArray[np.int32],
     stats: NDArray[np.int32],
     gate: NDArray[np.uint8],
-    square_metres: NDArray[np.float32] | None,
+    depth: FloatImage | None,
+    pixel_area: float,
     config: ObstacleConfig,
 ) -> NDArray[np.intp]:
-    """Numbers of the components that are obstacles."""
+    """Numbers of the components that are obstacles; a pixel covers Z^2 ``pixel_area``."""
     count = stats.shape[0]
     pixels = np.flatnonzero(components)
     numbers = components.ravel()[pixels]
     touches = np.bincount(numbers, weights=gate.ravel()[pixels], minlength=count) > 0
     area_px = stats[:, cv2.CC_STAT_AREA]
-    if square_metres is None:
+    if depth is None:
         blind_px: NDArray[np.int64] | NDArray[np.int32] = area_px
         large = np.zeros(count, np.bool_)
     else:
-        metres = square_metres.ravel()[pixels]
-        blind = np.isnan(metres)
-        blind_px = np.bincount(numbers[blind], minlength=count)
-        seen = np.bincount(numbers[~blind], weights=metres[~blind], minlength=count)
-        large = seen >= config.min_area_m2
+        z = depth.ravel()[pixels].astype(np.float64)
+        seen = ~np.isnan(z)
+        blind_px = np.bincount(numbers[~seen], minlength=count)
+        square = np.bincount(numbers[seen], weights=np.square(z[seen]), minlength=count)
+        large = square * pixel_area >= config.min_area_m2
     keep = touches & (area_px >= config.min_area_px)
     keep &= large | (blind_px >= config.min_blind_area_px)
     keep[0] = False

@@ -35,9 +35,10 @@ def range_from_disparity(
     sigma_px = math.hypot(
         config.disparity_sigma, quantum * abs(config.disparity_scale) / math.sqrt(12)
     )
-    depth = np.full(values.shape, np.nan, np.float32)
-    np.divide(np.float32(focal_baseline), values, out=depth, where=valid)
-    return RangeMap(depth, depth * depth * np.float32(sigma_px / focal_baseline)), problems
+    depth = np.float32(focal_baseline) / np.where(valid, values, np.float32(np.nan))
+    sigma = np.square(depth)
+    sigma *= np.float32(sigma_px / focal_baseline)
+    return RangeMap(depth, sigma), problems
 
 
 def _choose_focal_length(
