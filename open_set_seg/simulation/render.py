@@ -1,0 +1,304 @@
+"""From a posed scene to pixels: one view's image, labels, depth and unknown objects.
+
+Labels and depth are those of the ray through the pixel's centre. The colour of a pixel on an edge
+is the mean of samples^2 further rays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from open_set_seg.frame import Camera, FloatImage, LabelImage
+from open_set_seg.label_spaces import STREETHAZARDS
+from open_set_seg.simulation.casting import Rays, cast
+from open_set_seg.simulation.compiled import CompiledScene, Integers, PosedScene, pose_scene
+from open_set_seg.simulation.decals import apply_decals
+from open_set_seg.simulation.ground import ground_albedo, meet_ground
+from open_set_seg.simulation.lighting import add_haze, illuminate, sky_radiance
+from open_set_seg.simulation.materials import MATERIAL_FUNCTIONS, Surface
+from open_set_seg.simulation.scene import SceneGraph
+from open_set_seg.simulation.shadows import ShadowMap, build_shadow_map, look_up
+from open_set_seg.simulation.textures import Floats
+
+SKY = STREETHAZARDS.id_of("sky")
+EDGE_CONTRAST = 0.055  # of full scale, between neighbours, above which a pixel gets more samples
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What one camera sees, before its sensor adds anything.
+
+    Attributes:
+        radiance: (H, W, 3) float32, 1 = full scale before exposure.
+        labels: (H, W) uint8; inverse_depth: (H, W) float32 1/Z in 1/m, 0 for the sky.
+        unknown_ids: (H, W) int32, number of the unknown object or 0.
+    """
+
+    radiance: Floats
+    labels: LabelImage
+    inverse_depth: FloatImage
+    unknown_ids: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """The world as one camera meets it at one moment; ``eye_shift`` is 0 for the left camera."""
+
+    graph: SceneGraph
+    scene: PosedScene
+    shadows: ShadowMap
+    eye: NDArray[np.float64]
+    eye_shift: float
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Per ray: radiance (N, 3), label, 1/Z, and a number that changes from thing to thing."""
+
+    radiance: Floats
+    label: Integers
+    inverse_depth: Floats
+    thing: Integers
+
+
+def camera_of(graph: SceneGraph, width: int, height: int) -> Camera:
+    """The pinhole camera of an image of this size; its pitch is the row of the horizon."""
+    focal = graph.mount.focal * width
+    row = graph.mount.horizon * height - 0.5
+    return Camera(width, height, focal, focal, 0.5 * width - 0.5, row)
+
+
+def eye_of(graph: SceneGraph, travelled: float) -> tuple[NDArray[np.float64], float]:
+    """World position (3,) of the left camera after ``travelled`` metres, and its heading dx/dz."""
+    mount, road = graph.mount, graph.road
+    eye = np.array([road.centre(travelled) + mount.lateral, -mount.height, travelled])
+    return eye, road.heading(travelled) + mount.yaw
+
+
+def render_view(
+    compiled: CompiledScene,
+    width: int,
+    height: int,
+    time: float = 0.0,
+    travelled: float = 0.0,
+    right: bool = False,
+    supersampling: int = 2,
+) -> View:
+    """Render the left or right view of a scene.
+
+    Args:
+        time: seconds since the start; traffic and pedestrians have moved on accordingly.
+        travelled: metres that the car has driven since the start.
+        supersampling: samples along each side of a pixel on an edge.
+    """
+    graph = compiled.graph
+    left_eye, heading = eye_of(graph, travelled)
+    shift = graph.mount.baseline if right else 0.0
+    eye = left_eye + np.array([shift, 0.0, 0.0])
+    shadows = build_shadow_map(pose_scene(compiled, time, left_eye), graph.light, left_eye)
+    moment = Moment(graph, pose_scene(compiled, time, eye), shadows, eye, shift)
+    camera = camera_of(graph, width, height)
+    base = trace(_all_pixels(camera, heading), moment)
+    radiance = base.radiance.reshape(height, width, 3)
+    if supersampling > 1:
+        edges = find_edges(radiance, base.thing.reshape(height, width))
+        fine = trace(_edge_samples(camera, heading, edges, supersampling), moment)
+        radiance[edges] = fine.radiance.reshape(-1, supersampling**2, 3).mean(axis=1)
+    owner = np.where(
+        base.thing >= 0, compiled.owner[moment.scene.row[np.maximum(base.thing, 0)]], 0
+    )
+    unknown = np.where(base.thing >= 0, compiled.unknown_id[owner], 0).astype(np.int32)
+    return View(
+        radiance=radiance,
+        labels=base.label.astype(np.uint8).reshape(height, width),
+        inverse_depth=base.inverse_depth.reshape(height, width),
+        unknown_ids=unknown.reshape(height, width),
+    )
+
+
+def trace(rays: Rays, moment: Moment) -> Samples:
+    """Follow every ray to the first surface and shade it."""
+    graph = moment.graph
+    count = len(rays.dx)
+    radiance = np.empty((count, 3), np.float32)
+    label = np.full(count, SKY, np.int32)
+    inverse_depth = np.zeros(count, np.float32)
+    down = np.flatnonzero(rays.dy > 1e-6)
+    ground = meet_ground(rays.dx[down], rays.dy[down], graph.road, moment.eye, rays.footprint)
+    inverse_depth[down] = 1.0 / ground.depth
+    hit = cast(rays, moment.scene, inverse_depth)
+
+    bare = hit[down] < 0
+    visible = down[bare]
+    ground = type(ground)(*(getattr(ground, name)[bare] for name in ground.__dataclass_fields__))
+    order = np.full(count, -1, np.int32)
+    order[visible] = np.arange(len(visible), dtype=np.int32)
+    albedo = ground_albedo(ground, graph.road)
+    apply_decals(ground, order, albedo, graph, moment.eye, rays)
+    sun, ambient = look_up(moment.shadows, ground.x + np.float32(moment.eye_shift), ground.depth)
+    normal = np.zeros_like(albedo)
+    normal[:, 1] = -1.0
+    lit = illuminate(albedo, normal, sun, graph.light) * ambient[:, None]
+    radiance[visible] = add_haze(lit, ground.depth, graph.light)
+    label[visible] = ground.label
+
+    solid = np.flatnonzero(hit >= 0)
+    radiance[solid], label[solid] = _shade_solids(rays, moment, solid, hit[solid], inverse_depth)
+    sky = np.flatnonzero((hit < 0) & (inverse_depth == 0.0))
+    radiance[sky] = sky_radiance(rays.dx[sky], rays.dy[sky], graph.light)
+    return Samples(radiance, label, inverse_depth, np.where(hit >= 0, hit, -1 - label))
+
+
+def _shade_solids(
+    rays: Rays,
+    moment: Moment,
+    chosen: NDArray[np.int64],
+    hit: Integers,
+    inverse_depth: Floats,
+) -> tuple[Floats, Integers]:
+    """Radiance (M, 3) and label (M,) of the chosen rays, which met the primitives ``hit``."""
+    scene, compiled = moment.scene, moment.scene.compiled
+    row = scene.row[hit]
+    depth = 1.0 / inverse_depth[chosen]
+    point = np.stack([rays.dx[chosen], rays.dy[chosen], np.ones_like(depth)], axis=1)
+    point *= depth[:, None]
+    rotation = scene.rotation.astype(np.float32)[hit]
+    half = compiled.half.astype(np.float32)[row]
+    offset = point - scene.centre.astype(np.float32)[hit]
+    local = np.einsum("nji,nj->ni", rotation, offset)
+    own_normal = _local_normals(local / half, compiled.shape[row], compiled.taper[row], half)
+    normal = np.einsum("nij,nj->ni", rotation, own_normal)
+    surface = _surface(compiled, row, local, half, own_normal, depth * rays.footprint)
+    surface = _reflect(surface, point, normal)
+    albedo = np.empty((len(chosen), 3), np.float32)
+    codes = compiled.material[row]
+    for code in np.unique(codes):
+        members = np.flatnonzero(codes == code)
+        albedo[members] = MATERIAL_FUNCTIONS[code](surface.take(members))
+    lit = illuminate(albedo, normal, 1.0, moment.graph.light)
+    # Near the ground less of the sky is seen.
+    height = np.maximum(scene.base.astype(np.float32)[hit] - point[:, 1], 0.0)
+    lit *= (1.0 - 0.38 * np.exp(-height / 0.28))[:, None]
+    return add_haze(lit, depth, moment.graph.light), compiled.label[row]
+
+
+def _surface(
+    compiled: CompiledScene,
+    row: Integers,
+    local: Floats,
+    half: Floats,
+    normal: Floats,
+    footprint: Floats,
+) -> Surface:
+    axis = np.argmax(np.abs(normal), axis=1).astype(np.int32)
+    flat = axis == 1
+    return Surface(
+        local=local,
+        half=half,
+        axis=axis,
+        across=np.where(axis == 0, local[:, 2], local[:, 0]),
+        up=np.where(flat, local[:, 2], half[:, 1] - local[:, 1]),
+        footprint=footprint,
+        gloss=np.zeros_like(footprint),
+        colour=compiled.colour[row],
+        accent=compiled.accent[row],
+        pattern=compiled.pattern[row],
+        offset=compiled.offset[row],
+    )
+
+
+def _reflect(surface: Surface, point: Floats, normal: Floats) -> Surface:
+    """Fill in the gloss: how far up the mirrored view ray looks, Schlick's law on top."""
+    view = point / np.linalg.norm(point, axis=1, keepdims=True)
+    facing = np.einsum("ni,ni->n", view, normal)
+    upward = -(view[:, 1] - 2.0 * facing * normal[:, 1])
+    fresnel = 0.25 + 0.75 * (1.0 - np.clip(np.abs(facing), 0.0, 1.0)) ** 4
+    gloss = (np.clip(0.35 + 1.2 * upward, 0.0, 1.0) * fresnel).astype(np.float32)
+    fields = {name: getattr(surface, name) for name in surface.__dataclass_fields__}
+    return Surface(**(fields | {"gloss": gloss}))
+
+
+def _local_normals(
+    unit: Floats, shape: Integers, taper: NDArray[np.float64], half: Floats
+) -> Floats:
+    """(M, 3) outward normals in the primitives' axes at points in their unit frames."""
+    normal = unit / half  # of an ellipsoid, and of the side of a cylinder after the next lines
+    cylinder = shape == 2
+    cap = cylinder & (np.abs(unit[:, 1]) > 0.999)
+    slope = 0.5 * (1.0 - taper[:, 0].astype(np.float32))
+    normal[:, 1] = np.where(
+        cylinder, -slope * np.hypot(unit[:, 0], unit[:, 2]) / half[:, 1], normal[:, 1]
+    )
+    normal[cap] = 0.0
+    normal[cap, 1] = np.sign(unit[cap, 1])
+    box = np.flatnonzero(shape == 0)
+    if box.size:
+        q, t = unit[box], taper[box].astype(np.float32)
+        rise = 0.5 * (1.0 + q[:, 1])  # 1 below, 0 at the top
+        width = t[:, 0] + (1.0 - t[:, 0]) * rise
+        depth, shift = t[:, 1] + (1.0 - t[:, 1]) * rise, t[:, 2] * (1.0 - rise)
+        sides = np.stack([q[:, 0] / width, q[:, 1], (q[:, 2] - shift) / depth], axis=1)
+        face = np.argmax(np.abs(sides), axis=1)
+        own = np.zeros_like(q)
+        own[np.arange(len(q)), face] = np.sign(sides[np.arange(len(q)), face])
+        lean_x = np.where(face == 0, -0.5 * (1.0 - t[:, 0]), 0.0)
+        lean_z = np.where(face == 2, -0.5 * (1.0 - t[:, 1] - own[:, 2] * t[:, 2]), 0.0)
+        own[:, 1] += lean_x + lean_z
+        normal[box] = own / half[box]
+    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)).astype(
+        np.float32
+    )
+
+
+def find_edges(radiance: Floats, thing: Integers) -> NDArray[np.bool_]:
+    """(H, W) pixels beside another thing or with much contrast to a neighbour."""
+    grey = np.minimum(radiance, 1.2).mean(axis=2)
+    kernel = np.ones((3, 3), np.uint8)
+    contrast = cv2.dilate(grey, kernel) - cv2.erode(grey, kernel)
+    things = thing.astype(np.float32)
+    changes = cv2.dilate(things, kernel) != cv2.erode(things, kernel)
+    return np.asarray(changes | (contrast > EDGE_CONTRAST))
+
+
+def _all_pixels(camera: Camera, heading: float) -> Rays:
+    columns, rows = np.arange(camera.width), np.arange(camera.height)
+    dx = np.tile((columns - camera.cx) / camera.fx + heading, camera.height)
+    dy = np.repeat((rows - camera.cy) / camera.fy, camera.width)
+    slots = np.arange(camera.width * camera.height, dtype=np.int32)
+    return _bundle(camera, heading, dx, dy, slots.reshape(camera.height, camera.width), 1)
+
+
+def _edge_samples(
+    camera: Camera, heading: float, edges: NDArray[np.bool_], supersampling: int
+) -> Rays:
+    rows, columns = np.nonzero(edges)
+    slots = np.full(edges.shape, -1, np.int32)
+    slots[rows, columns] = np.arange(len(rows), dtype=np.int32)
+    shift = (np.arange(supersampling) + 0.5) / supersampling - 0.5
+    across, down = np.tile(shift, supersampling), np.repeat(shift, supersampling)
+    dx = ((columns[:, None] + across - camera.cx) / camera.fx + heading).ravel()
+    dy = ((rows[:, None] + down - camera.cy) / camera.fy).ravel()
+    return _bundle(camera, heading, dx, dy, slots, supersampling**2)
+
+
+def _bundle(
+    camera: Camera,
+    heading: float,
+    dx: NDArray[np.float64],
+    dy: NDArray[np.float64],
+    slots: Integers,
+    samples: int,
+) -> Rays:
+    return Rays(
+        dx=dx.astype(np.float32),
+        dy=dy.astype(np.float32),
+        slots=slots,
+        samples=samples,
+        focal=camera.fx,
+        centre_column=camera.cx - camera.fx * heading,
+        centre_row=camera.cy,
+    )
