@@ -40,12 +40,10 @@ HEADER_KEY = "open_set_seg"
 DEMO_CHECKPOINT = Path(__file__).resolve().parent / "checkpoints" / "demo.safetensors"
 
 _WHAT_IS_EXPECTED = "expected an open_set_seg checkpoint (.safetensors)"
+_CODE = "; such files are never opened because they can run code"
 _FOREIGN = {
-    b"PK\x03\x04": "a zip archive, as torch.save writes it",
-    b"\x80\x02": "a Python pickle",
-    b"\x80\x03": "a Python pickle",
-    b"\x80\x04": "a Python pickle",
-    b"\x80\x05": "a Python pickle",
+    b"PK\x03\x04": f"a zip archive, as torch.save writes it{_CODE}",
+    b"\x80": f"a Python pickle{_CODE}",
     b"\x89HDF": "an HDF5 file",
     b"\x08\x00\x00\x00": "an ONNX file",
 }
@@ -73,7 +71,7 @@ def save_checkpoint(
     state = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
-    _check_fit(_describe(metadata).state_dict(), state, "the model")
+    _check_fit(_describe(metadata, "the metadata").state_dict(), state, "the model")
     if half:
         weights = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
         state = {n: t.half() if n in weights else t for n, t in state.items()}
@@ -109,7 +107,7 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointMetadata]:
             f"expected weights with SHA-256 {metadata.weights_sha256[:16]}... in {path}, "
             f"found {digest[:16]}...: the file was changed or damaged"
         )
-    model = _describe(metadata)
+    model = _describe(metadata, str(path))
     state = {n: t.float() if t.is_floating_point() else t for n, t in stored.items()}
     _check_fit(model.state_dict(), state, str(path))
     model.load_state_dict(state)
@@ -160,7 +158,7 @@ def hash_weights(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _describe(metadata: CheckpointMetadata) -> nn.Module:
+def _describe(metadata: CheckpointMetadata, source: str) -> nn.Module:
     """A fresh network as ``metadata`` describes it."""
     try:
         return build_model(
@@ -170,7 +168,9 @@ def _describe(metadata: CheckpointMetadata) -> nn.Module:
             metadata.outlier_head,
         )
     except ValueError as error:
-        raise CheckpointError(f"expected a network that can be built, found {error}") from error
+        raise CheckpointError(
+            f"expected a network that can be built in {source}, found {error}"
+        ) from error
 
 
 def _check_fit(expected: dict[str, Tensor], found: dict[str, Tensor], source: str) -> None:
@@ -188,17 +188,13 @@ def _check_file(path: Path) -> None:
         raise CheckpointError(f"{_WHAT_IS_EXPECTED} at {path}, found nothing there")
     try:
         with path.open("rb") as file:
-            start = file.read(8)
+            start = file.read(9)
     except OSError as error:
         raise CheckpointError(f"{_WHAT_IS_EXPECTED} at {path}, found {error}") from error
     if not start:
         raise CheckpointError(f"{_WHAT_IS_EXPECTED} at {path}, found an empty file")
+    if start[8:] == b"{":
+        return  # eight bytes of length, then a JSON object: so begins a safetensors file
     for magic, kind in _FOREIGN.items():
-        # A safetensors file begins with its header's length, eight bytes of which the last are 0.
-        if start.startswith(magic) and start[4:] != b"\x00\x00\x00\x00":
-            raise CheckpointError(
-                f"{_WHAT_IS_EXPECTED} at {path}, found {kind}; such files are never opened because "
-                f"they can run code"
-                if "pickle" in kind or "torch" in kind
-                else f"{_WHAT_IS_EXPECTED} at {path}, found {kind}"
-            )
+        if start.startswith(magic):
+            raise CheckpointError(f"{_WHAT_IS_EXPECTED} at {path}, found {kind}")

@@ -1,0 +1,196 @@
+"""OpenSetSegmenter: what it returns, what it refuses, and that it says where it runs."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
+from open_set_seg.head import reference_head
+from open_set_seg.label_spaces import STREETHAZARDS
+from open_set_seg.models import SegmentationOutput, build_model
+from open_set_seg.scores import LogisticMap
+from open_set_seg.segmenter import OpenSetSegmenter
+
+METADATA = CheckpointMetadata("swiftnet_rn18", STREETHAZARDS, "1.0", width=0.125, threshold=0.6)
+
+
+def image(height=48, width=80, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return build_model("swiftnet_rn18", 12, 0.125)
+
+
+@pytest.fixture
+def segmenter(model):
+    return OpenSetSegmenter(model, METADATA, device="cpu")
+
+
+def test_prediction_is_that_of_network_and_head(segmenter, model):
+    rgb = image()
+    prediction = segmenter.segment(rgb)
+    with torch.inference_mode():
+        tensor = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+        nearest, anomaly = reference_head(model(tensor).logits, (48, 80))
+    np.testing.assert_allclose(prediction.anomaly, anomaly[0].numpy(), atol=1e-4)
+    assert (prediction.nearest != nearest[0].numpy()).mean() < 0.01
+    assert prediction.threshold == 0.6
+    above = prediction.anomaly > 0.6
+    assert 0 < above.sum() < above.size
+    assert (prediction.labels[above] == 12).all()
+    np.testing.assert_array_equal(prediction.labels[~above], prediction.nearest[~above])
+    assert prediction.labels.dtype == prediction.nearest.dtype == np.uint8
+    assert prediction.anomaly.dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 64), (7, 130)])
+def test_any_size(segmenter, size):
+    prediction = segmenter.segment(image(*size))
+    assert prediction.labels.shape == prediction.anomaly.shape == prediction.nearest.shape == size
+    assert np.isfinite(prediction.anomaly).all()
+
+
+def test_the_same_image_gives_the_same_bits_and_stays_as_it_was(segmenter):
+    rgb = image()
+    before = rgb.copy()
+    one, two = segmenter.segment(rgb), segmenter.segment(rgb)
+    np.testing.assert_array_equal(one.anomaly, two.anomaly)
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(rgb, before)
+
+
+def test_views_and_read_only_images_are_taken(segmenter):
+    rgb = image()
+    expected = segmenter.segment(rgb).anomaly
+    read_only = rgb.copy()
+    read_only.flags.writeable = False
+    bgr = np.ascontiguousarray(rgb[:, :, ::-1])
+    for view in (read_only, bgr[:, :, ::-1], np.asfortranarray(rgb)):
+        np.testing.assert_array_equal(segmenter.segment(view).anomaly, expected)
+
+
+def test_the_threshold_of_a_call_replaces_that_of_the_checkpoint(segmenter):
+    rgb = image()
+    assert (segmenter.segment(rgb, threshold=0.0).labels == 12).any()
+    never = segmenter.segment(rgb, threshold=1.0)
+    np.testing.assert_array_equal(never.labels, never.nearest)
+    shares = [(segmenter.segment(rgb, t).labels == 12).mean() for t in (0.2, 0.5, 0.8)]
+    assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_outside_the_scale_is_refused(segmenter, threshold):
+    with pytest.raises(ValueError, match="threshold"):
+        segmenter.segment(image(), threshold)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        image().astype(np.float32),
+        image()[:, :, 0],
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((3, 8, 8), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        [[1, 2, 3]],
+        None,
+    ],
+    ids=["float", "grey", "rgba", "planes", "empty", "list", "none"],
+)
+def test_what_is_no_image_is_refused(segmenter, wrong):
+    with pytest.raises(ValueError, match="expected an"):
+        segmenter.segment(wrong)
+
+
+class Constant(nn.Module):
+    """A network that answers every image with the same logits."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.values = torch.tensor(logits)
+
+    def forward(self, x):
+        size = (-(-x.shape[2] // 4), -(-x.shape[3] // 4))
+        logits = self.values.view(1, -1, 1, 1).expand(1, -1, *size)
+        return SegmentationOutput(logits, None, logits)
+
+
+def test_a_network_that_answers_nan_knows_nothing():
+    segmenter = OpenSetSegmenter(Constant([float("nan")] * 12), METADATA, device="cpu")
+    prediction = segmenter.segment(image(16, 16))
+    assert (prediction.anomaly == 1.0).all()
+    assert (prediction.labels == 12).all()
+
+
+def test_score_and_map_come_from_the_metadata():
+    metadata = CheckpointMetadata(
+        "swiftnet_rn18",
+        STREETHAZARDS,
+        "1.0",
+        score="max_logit",
+        temperature=1.0,
+        score_map=LogisticMap(-5.0, 2.0),
+    )
+    logits = [0.0] * 12
+    logits[3] = 7.0
+    segmenter = OpenSetSegmenter(Constant(logits), metadata, device="cpu")
+    prediction = segmenter.segment(image(8, 8))
+    expected = 1 / (1 + np.exp(-(-7.0 + 5.0) / 2.0))
+    np.testing.assert_allclose(prediction.anomaly, expected, rtol=1e-6)
+    assert (prediction.nearest == 3).all()
+
+
+def test_from_checkpoint(tmp_path, model, segmenter):
+    save_checkpoint(tmp_path / "model.safetensors", model, METADATA)
+    loaded = OpenSetSegmenter.from_checkpoint(tmp_path / "model.safetensors", device="cpu")
+    assert loaded.label_space == STREETHAZARDS
+    assert loaded.threshold == 0.6
+    assert loaded.metadata.weights_sha256
+    np.testing.assert_array_equal(
+        loaded.segment(image()).anomaly, segmenter.segment(image()).anomaly
+    )
+
+
+def test_it_says_where_it_runs(model, caplog):
+    with caplog.at_level(logging.INFO, logger="open_set_seg.segmenter"):
+        segmenter = OpenSetSegmenter(model, METADATA, device="auto")
+    assert segmenter.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert str(segmenter.device) in segmenter.device_description
+    assert "fp32" in segmenter.device_description
+    assert segmenter.device_description in caplog.text
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_refused(model, device):
+    with pytest.raises(ValueError, match="device"):
+        OpenSetSegmenter(model, METADATA, device=device)
+
+
+def test_low_precision_is_asked_for_by_name(model, segmenter):
+    low = OpenSetSegmenter(
+        build_model("swiftnet_rn18", 12, 0.125), METADATA, device="cpu", precision="bf16"
+    )
+    assert "bf16" in low.device_description
+    prediction = low.segment(image())
+    assert prediction.anomaly.dtype == np.float32
+    assert np.isfinite(prediction.anomaly).all()
+    for precision in ("fp16", "int3"):
+        with pytest.raises(ValueError, match=precision):
+            OpenSetSegmenter(model, METADATA, device="cpu", precision=precision)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_gpu_agrees_with_the_cpu(model, segmenter):
+    expected = segmenter.segment(image())
+    torch.manual_seed(0)
+    found = OpenSetSegmenter(build_model("swiftnet_rn18", 12, 0.125), METADATA, "cuda")
+    assert np.abs(found.segment(image()).anomaly - expected.anomaly).max() < 1e-2
