@@ -79,15 +79,16 @@ def camera_info(camera: Camera, stamp_ns: int, frame_id: str, baseline: float = 
 def disparity_image(disparity: DisparityMap, stamp_ns: int, frame_id: str) -> Any:
     """stereo_msgs/DisparityImage; the valid window is the whole image."""
     height, width = disparity.values.shape
+    # The message's numbers are float32: rounded here, they are the same before and after transport.
     return _TYPES["stereo_msgs/msg/DisparityImage"](
         header=header(stamp_ns, frame_id),
         image=image(disparity.values.astype(np.float32, copy=False), stamp_ns, frame_id),
-        f=disparity.focal_length,
-        t=disparity.baseline,
+        f=float(np.float32(disparity.focal_length)),
+        t=float(np.float32(disparity.baseline)),
         valid_window=_region(0, 0, width, height),
-        min_disparity=disparity.min_disparity,
-        max_disparity=disparity.max_disparity,
-        delta_d=disparity.quantum,
+        min_disparity=float(np.float32(disparity.min_disparity)),
+        max_disparity=float(np.float32(disparity.max_disparity)),
+        delta_d=float(np.float32(disparity.quantum)),
     )
 
 
@@ -98,7 +99,7 @@ def point_cloud(points: NDArray[np.void], stamp_ns: int, frame_id: str, is_dense
         is_dense: whether no coordinate is NaN.
     """
     names: Sequence[str] = points.dtype.names or ()
-    fields = points.dtype.fields or {}
+    fields: Any = points.dtype.fields or {}
     point_field = _TYPES["sensor_msgs/msg/PointField"]
     return _TYPES["sensor_msgs/msg/PointCloud2"](
         header=header(stamp_ns, frame_id),

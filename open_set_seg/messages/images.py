@@ -22,19 +22,19 @@ _TAIL_BYTES = 1024
 
 
 def _convert(code: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    return lambda pixels: cv2.cvtColor(pixels, code)
+    return lambda pixels: np.asarray(cv2.cvtColor(pixels, code))
 
 
 def _grey16_to_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
     """Full 16-bit range to 8 bits, v / 257 rounded, as cv_bridge scales it."""
     grey = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
 
 
 def _float_to_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
     """Intensities in [0, 1]; NaN is black."""
     grey = np.rint(np.clip(np.nan_to_num(pixels, nan=0.0), 0.0, 1.0) * 255.0).astype(np.uint8)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,7 @@ def view_pixels(msg: Any, dtype: str, channels: int, name: str) -> NDArray[Any]:
     height, width, step = int(msg.height), int(msg.width), int(msg.step)
     if height <= 0 or width <= 0:
         raise MessageError(f"{name}.empty", f"{name} of {width} x {height} pixels holds nothing")
-    order = ">" if msg.is_bigendian else "<"
-    kind = np.dtype(dtype).newbyteorder(order)
+    kind = np.dtype(f"{'>' if msg.is_bigendian else '<'}{dtype}")
     row_bytes = width * channels * kind.itemsize
     if step < row_bytes:
         raise MessageError(
@@ -116,8 +115,9 @@ def view_pixels(msg: Any, dtype: str, channels: int, name: str) -> NDArray[Any]:
     strides = (step, channels * kind.itemsize, kind.itemsize)[: len(shape)]
     if step % kind.itemsize:  # rows that do not start at a multiple of the item cannot be viewed
         rows = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1))
-        return np.ascontiguousarray(rows).view(kind).reshape(shape)
-    return np.ndarray(shape, dtype=kind, buffer=msg.data, strides=strides)
+        return np.frombuffer(rows.tobytes(), dtype=kind).reshape(shape)
+    pixels: NDArray[Any] = np.ndarray(shape, dtype=kind, buffer=msg.data, strides=strides)
+    return pixels
 
 
 def decode_image(msg: Any) -> ImageRGB:
