@@ -143,6 +143,8 @@ class DetectorNode:
         self._loaded = self._build_detector(self._settings)
         self._applied = self._settings
         self._reporter.describe_detector(self._loaded)
+        if not self._node.context.ok():
+            return  # shut down meanwhile: nobody can be told
         self._node.get_logger().info(
             f"{self._loaded.model} ({self._loaded.model_hash}): {self._loaded.device}"
         )
