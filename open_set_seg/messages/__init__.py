@@ -5,12 +5,14 @@ that of a library that reads recordings.
 """
 
 from open_set_seg.messages.cameras import decode_camera, decode_right_camera, fit_camera
-from open_set_seg.messages.clouds import LIST_POINT, decode_points, list_points
+from open_set_seg.messages.clouds import FIELD_CODES, LIST_POINT, decode_points, list_points
 from open_set_seg.messages.errors import MessageError
-from open_set_seg.messages.images import decode_compressed_image, decode_image
+from open_set_seg.messages.images import ENCODINGS, decode_compressed_image, decode_image
 from open_set_seg.messages.ranges import decode_depth, decode_disparity, shift_limits
 
 __all__ = [
+    "ENCODINGS",
+    "FIELD_CODES",
     "LIST_POINT",
     "MessageError",
     "decode_camera",

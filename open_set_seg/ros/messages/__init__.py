@@ -1,21 +1,27 @@
-"""ROS messages <-> arrays: everything that knows how a message is laid out."""
+"""ROS messages <-> arrays: everything that knows how a message is laid out.
 
-from open_set_seg.ros.messages.cameras import (
-    build_scaled_camera_info,
+Decoding that needs no ROS is shared with recordings and comes from ``open_set_seg.messages``.
+"""
+
+from open_set_seg.messages import (
+    MessageError,
     decode_camera,
+    decode_compressed_image,
+    decode_depth,
+    decode_disparity,
     decode_right_camera,
     fit_camera,
+    shift_limits,
 )
+from open_set_seg.ros.messages.cameras import build_scaled_camera_info
 from open_set_seg.ros.messages.clouds import (
     build_obstacle_list,
     build_obstacle_points,
     build_points,
 )
-from open_set_seg.ros.messages.errors import MessageError
-from open_set_seg.ros.messages.images import decode_compressed_image, decode_image
+from open_set_seg.ros.messages.images import decode_image
 from open_set_seg.ros.messages.markers import build_markers
 from open_set_seg.ros.messages.pictures import build_bgr, build_confidence, build_image, build_jpeg
-from open_set_seg.ros.messages.ranges import decode_depth, decode_disparity, shift_limits
 from open_set_seg.ros.messages.vision import (
     VisionMessages,
     build_detections,

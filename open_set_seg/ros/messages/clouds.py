@@ -14,19 +14,9 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 
 from open_set_seg.frame import Camera, FloatImage, FrameResult, Obstacle
+from open_set_seg.messages import FIELD_CODES, list_points
 from open_set_seg.ros.messages.pictures import pack_bytes
 
-STATE_UNTRACKED = 0  # obstacles of one frame: no identity over time, no state
-
-_FLOATS = ("x", "y", "z", "distance", "sigma", "valid_share", "score", "width", "height")
-LIST_POINT = np.dtype(
-    {
-        "names": [*_FLOATS, "id", "state", "nearest_class"],
-        "formats": [*["<f4"] * 9, "<u4", "u1", "u1"],
-        "offsets": [*range(0, 36, 4), 36, 40, 41],
-        "itemsize": 44,
-    }
-)
 OBSTACLE_POINT = np.dtype(
     {
         "names": ["x", "y", "z", "anomaly", "probability", "class_id"],
@@ -37,8 +27,6 @@ OBSTACLE_POINT = np.dtype(
 )
 PLAIN_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
 
-_FIELD_TYPES = {"<f4": PointField.FLOAT32, "<u4": PointField.UINT32, "|u1": PointField.UINT8}
-
 
 def build_cloud(header: Any, points: NDArray[Any], is_dense: bool) -> Any:
     """PointCloud2 of (N,) points (unorganised) or (H, W) points (organised) of a packed dtype."""
@@ -48,7 +36,7 @@ def build_cloud(header: Any, points: NDArray[Any], is_dense: bool) -> Any:
     message.header = header
     message.height, message.width = (1, points.size) if points.ndim == 1 else points.shape
     message.fields = [
-        PointField(name=name, offset=int(entry[1]), datatype=_FIELD_TYPES[entry[0].str], count=1)
+        PointField(name=name, offset=int(entry[1]), datatype=FIELD_CODES[entry[0].str[1:]], count=1)
         for name, entry in fields.items()
     ]
     message.is_bigendian = sys.byteorder == "big"
@@ -60,20 +48,8 @@ def build_cloud(header: Any, points: NDArray[Any], is_dense: bool) -> Any:
 
 
 def build_obstacle_list(header: Any, obstacles: tuple[Obstacle, ...], unknown_id: int) -> Any:
-    """One point an obstacle, nearest first; unknown coordinates and distances are NaN.
-
-    ``score`` is the mean anomaly of the region and ``nearest_class`` the known class that most of
-    its pixels resemble (the unknown id where there is none).
-    """
-    points = np.zeros(len(obstacles), LIST_POINT)
-    for point, obstacle in zip(points, obstacles, strict=True):
-        point["x"], point["y"], point["z"] = obstacle.position
-        point["distance"], point["sigma"] = obstacle.distance, obstacle.distance_sigma
-        point["valid_share"], point["score"] = obstacle.valid_share, obstacle.mean_score
-        point["width"], point["height"] = obstacle.width, obstacle.height
-        point["id"], point["state"] = obstacle.id, STATE_UNTRACKED
-        nearest = obstacle.nearest_classes
-        point["nearest_class"] = nearest[0][0] if nearest else unknown_id
+    """One point an obstacle, as ``open_set_seg.messages.list_points`` lays it out."""
+    points = list_points(obstacles, unknown_id)
     dense = all(np.isfinite(obstacle.position).all() for obstacle in obstacles)
     return build_cloud(header, points, is_dense=bool(dense))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from open_set_seg.frame import FloatImage, ImageRGB
-from open_set_seg.ros.messages.errors import MessageError
+from open_set_seg.messages import MessageError
 
 _BYTES_PER_PIXEL = {"mono8": 1, "bgr8": 3, "32FC1": 4}
 
