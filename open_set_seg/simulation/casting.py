@@ -24,6 +24,7 @@ from open_set_seg.simulation.scene import NO_TAPER
 from open_set_seg.simulation.textures import Floats
 
 NEAR = 0.3  # metres; nothing nearer is drawn
+SPECK = 1.0  # square pixels of the bounding rectangle up to which a primitive is left out
 
 # The corners of the unit cube and its twelve edges as pairs of corners.
 CORNERS = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
@@ -76,13 +77,14 @@ def cast(rays: Rays, scene: PosedScene, inverse_depth: Floats) -> Integers:
         (N,) index of the primitive in ``scene``, -1 for ground and sky.
     """
     hit = np.full(inverse_depth.shape, -1, np.int32)
-    boxes, nearest = project_bounds(scene, rays)
-    seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    boxes, nearest, visible = project_bounds(scene, rays)
     order = np.argsort(nearest, kind="stable")
+    order = order[visible[order]]
+    highest = 1.0 / nearest
     with np.errstate(all="ignore"):
-        for index in order[seen[order]]:
+        for index in order:
             chosen = rays.within(boxes[index])
-            chosen = chosen[inverse_depth[chosen] < 1.0 / max(nearest[index], NEAR)]
+            chosen = chosen[inverse_depth[chosen] < highest[index]]
             if chosen.size == 0:
                 continue
             inverse = _meet(rays.dx[chosen], rays.dy[chosen], scene, int(index))
@@ -93,8 +95,15 @@ def cast(rays: Rays, scene: PosedScene, inverse_depth: Floats) -> Integers:
     return hit
 
 
-def project_bounds(scene: PosedScene, rays: Rays) -> tuple[NDArray[np.int64], Floats]:
-    """Pixel rectangle (Q, 4) of every primitive, clipped to the image, and its nearest Z (Q,)."""
+def project_bounds(
+    scene: PosedScene, rays: Rays
+) -> tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]:
+    """Where the primitives appear.
+
+    Returns:
+        Pixel rectangle (Q, 4) clipped to the image, nearest Z (Q,), and whether the primitive is
+        in the image at all and more than a speck.
+    """
     half = scene.compiled.half[scene.row]
     local = CORNERS[None] * half[:, None, :]
     corners = np.einsum("qij,qkj->qki", scene.rotation, local) + scene.centre[:, None, :]
@@ -110,16 +119,14 @@ def project_bounds(scene: PosedScene, rays: Rays) -> tuple[NDArray[np.int64], Fl
     rows = rays.focal * points[..., 1] / depth + rays.centre_row
     height, width = rays.slots.shape
 
-    def bounds(values: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], ...]:
-        low = np.where(valid, values, np.inf).min(axis=1)
-        high = np.where(valid, values, -np.inf).max(axis=1)
-        low, high = np.clip(low - 0.5, 0, size), np.clip(high + 1.5, 0, size)
-        return np.floor(low).astype(np.int64), np.ceil(high).astype(np.int64)
-
-    left, right = bounds(columns, width)
-    top, bottom = bounds(rows, height)
+    low = np.stack([np.where(valid, v, np.inf).min(axis=1) for v in (columns, rows)], axis=1)
+    high = np.stack([np.where(valid, v, -np.inf).max(axis=1) for v in (columns, rows)], axis=1)
+    size = np.array([width, height])
+    first = np.clip(np.floor(low - 0.5), 0, size).astype(np.int64)
+    last = np.clip(np.ceil(high + 1.5), 0, size).astype(np.int64)
+    visible = (last > first).all(axis=1) & (np.prod(high - low, axis=1) > SPECK)
     nearest = np.maximum(corners[..., 2].min(axis=1), NEAR)
-    return np.stack([left, top, right, bottom], axis=1), nearest.astype(np.float32)
+    return np.concatenate([first, last], axis=1), nearest.astype(np.float32), visible
 
 
 def _meet(dx: Floats, dy: Floats, scene: PosedScene, index: int) -> Floats:

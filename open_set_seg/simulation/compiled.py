@@ -41,6 +41,7 @@ class CompiledScene:
     lift: Doubles
     turn: Doubles
     velocity: Doubles
+    patrol: Doubles
     unknown_id: Integers
 
 
@@ -102,6 +103,7 @@ def compile_scene(graph: SceneGraph) -> CompiledScene:
         lift=np.array([entry.lift for entry in objects], np.float64),
         turn=np.array([entry.turn for entry in objects], np.float64),
         velocity=doubles([entry.velocity for entry in objects], 2),
+        patrol=np.array([entry.patrol for entry in objects], np.float64),
         unknown_id=np.array([entry.unknown_id for entry in objects], np.int32),
     )
 
@@ -111,11 +113,21 @@ def object_positions(compiled: CompiledScene, time: float) -> tuple[Doubles, Dou
     road = compiled.graph.road
     distance = compiled.distance + compiled.velocity[:, 1] * time
     lateral = compiled.lateral + compiled.velocity[:, 0] * time
+    lateral, back = _patrol(lateral, compiled.patrol)
     rate = 2.0 * np.pi / road.bend_length
     phase = rate * distance + road.bend_phase
     x = lateral + road.bend_amplitude * np.sin(phase)
-    yaw = compiled.turn + np.arctan(road.bend_amplitude * rate * np.cos(phase))
+    yaw = compiled.turn + np.pi * back + np.arctan(road.bend_amplitude * rate * np.cos(phase))
     return np.stack([x, -compiled.lift, distance], axis=1), yaw
+
+
+def _patrol(lateral: Doubles, reach: Doubles) -> tuple[Doubles, NDArray[np.bool_]]:
+    """Fold straight ways into ways to and fro within ``reach``; and who is on the way back."""
+    bounded = np.maximum(reach, 1e-9)
+    phase = np.mod(lateral + bounded, 4.0 * bounded)
+    folded = bounded - np.abs(phase - 2.0 * bounded)
+    walks = reach > 0.0
+    return np.where(walks, folded, lateral), walks & (phase > 2.0 * bounded)
 
 
 def pose_scene(compiled: CompiledScene, time: float, eye: Doubles) -> PosedScene:

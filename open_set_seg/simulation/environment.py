@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from open_set_seg.simulation.palettes import ASPHALTS, pick, vary
 from open_set_seg.simulation.scene import Colour, Light, Mount, Optics, Road
 from open_set_seg.simulation.shapes import texture_origin
@@ -43,7 +45,7 @@ def make_road(seed: int) -> Road:
         dash=(between(rng, 7.0, 11.0), between(rng, 3.0, 4.5)),
         edge_lines=chance(rng, 0.65),
         wear=between(rng, 0.0, 0.55),
-        asphalt=pick(rng, ASPHALTS, 0.12),
+        asphalt=_grey(rng),
         roughness=between(rng, 0.03, 0.075),
         paving=pick(rng, PAVINGS, 0.10),
         tile=between(rng, 0.4, 1.2),
@@ -54,15 +56,21 @@ def make_road(seed: int) -> Road:
     )
 
 
+def _grey(rng: np.random.Generator) -> Colour:
+    """Asphalt varies much in brightness, little in hue."""
+    colour, gain = pick(rng, ASPHALTS, 0.03), between(rng, 0.86, 1.14)
+    return colour[0] * gain, colour[1] * gain, colour[2] * gain
+
+
 def make_light(seed: int) -> Light:
     """A sunny, veiled or overcast day."""
     rng = open_stream(seed, "light")
-    azimuth, elevation = between(rng, -math.pi, math.pi), math.radians(between(rng, 22.0, 65.0))
+    azimuth, elevation = between(rng, -math.pi, math.pi), math.radians(between(rng, 28.0, 68.0))
     cover = between(rng, 0.0, 1.0)
     strength = 1.0 if cover < 0.6 else (0.55 if cover < 0.8 else 0.12)
     warm = 0.10 * (1.0 - math.sin(elevation))
     sun = 0.80 * strength
-    grey = 0.60 + 0.36 * (1.0 - strength)
+    grey = 0.66 + 0.32 * (1.0 - strength)
     blue = 0.05 * strength
     zenith = vary(rng, (0.30, 0.47, 0.74), 0.10)
     veil = 0.75 * (1.0 - strength)
@@ -94,9 +102,9 @@ def make_optics(seed: int) -> Optics:
     """Mild traces of a camera."""
     rng = open_stream(seed, "optics")
     return Optics(
-        exposure=between(rng, 0.82, 1.12),
+        exposure=between(rng, 0.92, 1.24),
         white_balance=(between(rng, 0.965, 1.035), 1.0, between(rng, 0.955, 1.045)),
-        gamma=between(rng, 0.90, 1.10),
+        gamma=between(rng, 0.80, 1.04),
         vignette=between(rng, 0.04, 0.20),
         blur=between(rng, 0.0004, 0.0011),
         read_noise=between(rng, 0.003, 0.008),

@@ -40,7 +40,7 @@ def build_scene(seed: int, config: SceneConfig | None = None) -> SceneGraph:
         *_leading_cars(seed, road, own_lane, config),
     )
     crossings, decals = place_decals(seed, road, own_lane, START, end)
-    unknown = place_unknown_objects(seed, config, road, own_lane, cars)
+    unknown = place_unknown_objects(seed, config, road, own_lane, (*cars, *crossings))
     return SceneGraph(
         seed=seed,
         config=config,

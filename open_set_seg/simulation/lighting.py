@@ -20,7 +20,7 @@ def illuminate(albedo: Floats, normal: Floats, sunlit: Floats | float, light: Li
     sky_share = 0.72 - 0.28 * normal[:, 1]
     ambient = np.asarray(light.ambient, np.float32)
     colour = np.asarray(light.sun_colour, np.float32)
-    return albedo * (sky_share[:, None] * ambient + direct[:, None] * colour)
+    return np.maximum(albedo, 0.0) * (sky_share[:, None] * ambient + direct[:, None] * colour)
 
 
 def add_haze(radiance: Floats, depth: Floats, light: Light) -> Floats:

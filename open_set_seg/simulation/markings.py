@@ -105,9 +105,10 @@ def _crossing_people(seed: int, road: Road, key: str, place: float) -> list[Scen
     rng = open_stream(seed, f"{key}/people")
     people = []
     for index in range(int(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1]))):
-        lateral = between(rng, -1.0, 1.0) * road.half_width
+        reach = road.half_width - 0.3
+        lateral = between(rng, -1.0, 1.0) * reach
         pace = between(rng, 0.9, 1.5) * (1.0 if chance(rng, 0.5) else -1.0)
         along = place + between(rng, -1.2, 1.2)
         name = f"{key}/people/{index}"
-        people.append(build_pedestrian(seed, name, lateral, along, 0.0, crossing=pace))
+        people.append(build_pedestrian(seed, name, lateral, along, 0.0, pace, reach))
     return people

@@ -23,8 +23,12 @@ def build_pedestrian(
     distance: float,
     lift: float,
     crossing: float = 0.0,
+    patrol: float = 0.0,
 ) -> SceneObject:
-    """A person at a road position; ``crossing`` m/s across the road, 0 for one on the sidewalk."""
+    """A person at a road position; ``crossing`` m/s across the road, 0 for one on the sidewalk.
+
+    ``patrol``: see ``SceneObject``.
+    """
     rng = open_stream(seed, key)
     height = between(rng, 1.05, 1.40) if chance(rng, 0.12) else between(rng, 1.52, 1.92)
     walks = crossing != 0.0 or chance(rng, 0.62)
@@ -45,6 +49,7 @@ def build_pedestrian(
         lift=lift,
         turn=turn,
         velocity=(crossing, speed),
+        patrol=patrol,
         parts=_parts(rng, height, pace),
         size=(0.5, height, 0.5),
     )
@@ -69,9 +74,9 @@ def _parts(rng: np.random.Generator, height: float, pace: float) -> tuple[Primit
         return x * girth, -y * scale, z * scale
 
     parts = [
-        ball(at(0.0, 1.27, 0.0), (0.205 * girth, 0.30 * scale, 0.135 * girth), top),
-        ball(at(0.0, 1.42, 0.0), (0.225 * girth, 0.11 * scale, 0.115 * girth), top),
-        ball(at(0.0, 0.97, 0.0), (0.185 * girth, 0.18 * scale, 0.14 * girth), bottom),
+        ball(at(0.0, 1.27, 0.0), (0.175 * girth, 0.30 * scale, 0.125 * girth), top),
+        ball(at(0.0, 1.42, 0.0), (0.195 * girth, 0.09 * scale, 0.105 * girth), top),
+        ball(at(0.0, 0.97, 0.0), (0.170 * girth, 0.17 * scale, 0.13 * girth), bottom),
         ball(at(0.0, 1.62, 0.02), (0.085 * scale, 0.12 * scale, 0.10 * scale), skin),
         ball(at(0.0, 1.66, -0.02), (0.095 * scale, 0.105 * scale, 0.10 * scale), hair),
     ]
@@ -94,8 +99,8 @@ def _parts(rng: np.random.Generator, height: float, pace: float) -> tuple[Primit
         shoulder = Swing((-1.44 * scale, 0.0), -0.8 * side * stride, frequency, phase)
         bend = between(rng, 0.0, 0.2)
         arm = [
-            limb(at(side * 0.24, 1.44, 0.0), at(side * 0.27, 1.13, 0.0), 0.052 * girth, sleeve),
-            limb(at(side * 0.27, 1.14, 0.0), at(side * 0.26, 0.86, bend), 0.042 * girth, sleeve),
+            limb(at(side * 0.205, 1.43, 0.0), at(side * 0.235, 1.13, 0.0), 0.050 * girth, sleeve),
+            limb(at(side * 0.235, 1.14, 0.0), at(side * 0.225, 0.86, bend), 0.042 * girth, sleeve),
         ]
         parts += [replace(part, swing=hip) for part in leg]
         parts += [replace(part, swing=shoulder) for part in arm]

@@ -21,10 +21,10 @@ from open_set_seg.simulation.structures import build_building, build_fence, buil
 # Shares of the stretches along a side, by the character of its neighbourhood.
 STRETCHES = ("block", "house", "fence", "wall", "hedge", "green")
 NEIGHBOURHOODS: dict[str, tuple[float, ...]] = {
-    "centre": (0.62, 0.04, 0.10, 0.16, 0.02, 0.06),
-    "suburb": (0.08, 0.30, 0.30, 0.14, 0.10, 0.08),
-    "works": (0.26, 0.02, 0.34, 0.28, 0.02, 0.08),
-    "park": (0.04, 0.06, 0.30, 0.18, 0.14, 0.28),
+    "centre": (0.60, 0.04, 0.15, 0.13, 0.02, 0.06),
+    "suburb": (0.08, 0.28, 0.36, 0.12, 0.08, 0.08),
+    "works": (0.24, 0.02, 0.40, 0.24, 0.02, 0.08),
+    "park": (0.04, 0.06, 0.40, 0.14, 0.12, 0.24),
 }
 NEIGHBOURHOOD_WEIGHTS = (0.34, 0.32, 0.16, 0.18)
 

@@ -76,6 +76,7 @@ class SceneObject:
         lateral, distance: road position at time 0; lift: height of its ground, metres.
         turn: yaw against the direction of the road, radians.
         velocity: (lateral, along the road) in m/s.
+        patrol: if not 0, it walks to and fro between -patrol and patrol metres across the road.
         size: (width, height, length) in metres.
         unknown_id: 1, 2, ... for unknown objects, 0 for everything else.
         camouflaged: an unknown object in colours of the known world.
@@ -90,6 +91,7 @@ class SceneObject:
     lift: float = 0.0
     turn: float = 0.0
     velocity: tuple[float, float] = (0.0, 0.0)
+    patrol: float = 0.0
     unknown_id: int = 0
     camouflaged: bool = False
 
