@@ -3,9 +3,11 @@
 from open_set_seg.metrics.confusion import ConfusionMatrix
 from open_set_seg.metrics.objects import (
     BandMetrics,
+    Matching,
     MatchRule,
     ObjectMetrics,
     TrueObject,
+    match_objects,
     object_metrics,
 )
 from open_set_seg.metrics.pixels import PROTOCOLS, PixelProtocol, pixel_metrics
@@ -15,9 +17,11 @@ __all__ = [
     "BandMetrics",
     "ConfusionMatrix",
     "MatchRule",
+    "Matching",
     "ObjectMetrics",
     "PixelProtocol",
     "TrueObject",
+    "match_objects",
     "object_metrics",
     "pixel_metrics",
 ]

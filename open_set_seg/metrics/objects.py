@@ -55,6 +55,21 @@ class MatchRule:
 
 
 @dataclass(frozen=True)
+class Matching:
+    """Who found what in one frame.
+
+    Attributes:
+        true: for each detection, whether it is one of true objects.
+        asked: for each object, whether it is large enough to be asked for.
+        finders: for each object, the index of the detection that found it, or None.
+    """
+
+    true: tuple[bool, ...]
+    asked: tuple[bool, ...]
+    finders: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
 class BandMetrics:
     """What happened in one distance band; NaN where there was nothing to measure.
 
@@ -134,7 +149,7 @@ def object_metrics(
     count = 0
     for obstacles, objects in frames:
         count += 1
-        found, false = _match(obstacles, objects, rule or MatchRule())
+        found, false = _judge(obstacles, objects, match_objects(obstacles, objects, rule))
         outcomes += found
         false_distances += false
     if count == 0:
@@ -148,10 +163,11 @@ def object_metrics(
     )
 
 
-def _match(
-    obstacles: Sequence[Obstacle], objects: Sequence[TrueObject], rule: MatchRule
-) -> tuple[list[_Outcome], list[float]]:
-    """What became of each true object, and the distances of the false detections."""
+def match_objects(
+    obstacles: Sequence[Obstacle], objects: Sequence[TrueObject], rule: MatchRule | None = None
+) -> Matching:
+    """Which detection found which object in one frame, by the rule of this module."""
+    rule = rule or MatchRule()
     overlap = np.zeros((len(obstacles), len(objects)), np.int64)
     on_objects = np.zeros(len(obstacles), np.int64)
     for row, obstacle in enumerate(obstacles):
@@ -166,23 +182,34 @@ def _match(
     areas = np.array([obstacle.area_px for obstacle in obstacles], np.int64)
     is_true = on_objects >= np.maximum(rule.min_purity * areas, 1)
     overlap[~is_true] = 0
-    outcomes = []
+    asked, finders = [], []
     for column, true_object in enumerate(objects):
         visible = int(np.count_nonzero(true_object.mask))
-        if visible < rule.min_visible_px or visible == 0:
-            continue
         best = int(np.argmax(overlap[:, column])) if obstacles else -1
         found = best >= 0 and overlap[best, column] >= max(rule.min_coverage * visible, 1)
-        outcomes.append(
-            _Outcome(
-                true_object.distance,
-                bool(found),
-                obstacles[best].distance if found else math.nan,
-                obstacles[best].distance_sigma if found else math.nan,
+        asked.append(visible >= max(rule.min_visible_px, 1))
+        finders.append(best if found else None)
+    return Matching(tuple(is_true.tolist()), tuple(asked), tuple(finders))
+
+
+def _judge(
+    obstacles: Sequence[Obstacle], objects: Sequence[TrueObject], matching: Matching
+) -> tuple[list[_Outcome], list[float]]:
+    """What became of each true object, and the distances of the false detections."""
+    outcomes = []
+    for true_object, asked, finder in zip(objects, matching.asked, matching.finders, strict=True):
+        if asked:
+            by = None if finder is None else obstacles[finder]
+            outcomes.append(
+                _Outcome(
+                    true_object.distance,
+                    by is not None,
+                    by.distance if by else math.nan,
+                    by.distance_sigma if by else math.nan,
+                )
             )
-        )
-    false = [one.distance for one, true in zip(obstacles, is_true, strict=True) if not true]
-    return outcomes, false
+    detections = zip(obstacles, matching.true, strict=True)
+    return outcomes, [one.distance for one, true in detections if not true]
 
 
 def _summarise(
