@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
-from open_set_seg.frame import Camera, DisparityMap
+from open_set_seg.frame import Camera, DisparityMap, ImageRGB
+from open_set_seg.ros.messages import build_image
 from open_set_seg.simulation import StereoFrame
 
 LEFT_FRAME = "left_camera_optical_frame"
@@ -66,21 +66,8 @@ def _frame_messages(frame: StereoFrame, encoding: str, right: bool, truth: bool)
         at_once["right/image"] = _colour_image(frame.right, RIGHT_FRAME, encoding)
         at_once["right/camera_info"] = camera_info(rig.camera, RIGHT_FRAME, rig.baseline)
     if truth:
-        at_once["truth/labels"] = image_message(frame.labels, LEFT_FRAME, "mono8")
+        at_once["truth/labels"] = _image(frame.labels, LEFT_FRAME, "mono8")
     return FrameMessages(at_once, disparity_message(frame.sensor_disparity, LEFT_FRAME))
-
-
-def image_message(pixels: NDArray[Any], frame_id: str, encoding: str) -> Image:
-    """sensor_msgs/Image of an (H, W) or (H, W, C) array; the caller names the encoding."""
-    rows = np.ascontiguousarray(pixels)
-    message = Image(header=Header(frame_id=frame_id), encoding=encoding)
-    message.height, message.width = (int(size) for size in rows.shape[:2])
-    message.step = rows.strides[0]
-    # Assigning an array.array is the one way that rclpy takes without converting every byte.
-    data = array("B")
-    data.frombytes(memoryview(rows).cast("B"))
-    message.data = data
-    return message
 
 
 def camera_info(camera: Camera, frame_id: str, baseline: float = 0.0) -> CameraInfo:
@@ -103,7 +90,7 @@ def disparity_message(disparity: DisparityMap, frame_id: str) -> DisparityImage:
     values = disparity.values.astype(np.float32, copy=False)
     message = DisparityImage(
         header=Header(frame_id=frame_id),
-        image=image_message(values, frame_id, "32FC1"),
+        image=_image(values, frame_id, "32FC1"),
         f=float(disparity.focal_length),
         t=float(disparity.baseline),
         min_disparity=float(disparity.min_disparity),
@@ -114,5 +101,9 @@ def disparity_message(disparity: DisparityMap, frame_id: str) -> DisparityImage:
     return message
 
 
-def _colour_image(rgb: NDArray[np.uint8], frame_id: str, encoding: str) -> Image:
-    return image_message(rgb if encoding == "rgb8" else rgb[..., ::-1], frame_id, encoding)
+def _image(pixels: NDArray[Any], frame_id: str, encoding: str) -> Image:
+    return build_image(Header(frame_id=frame_id), pixels, encoding)
+
+
+def _colour_image(rgb: ImageRGB, frame_id: str, encoding: str) -> Image:
+    return _image(rgb if encoding == "rgb8" else rgb[..., ::-1], frame_id, encoding)

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from open_set_seg.frame import FloatImage, ImageRGB
 from open_set_seg.messages import MessageError
 
-_BYTES_PER_PIXEL = {"mono8": 1, "bgr8": 3, "32FC1": 4}
+_BYTES_PER_PIXEL = {"mono8": 1, "bgr8": 3, "rgb8": 3, "32FC1": 4}
 
 
 def pack_bytes(values: NDArray[Any]) -> array.array[int]:
