@@ -26,19 +26,15 @@ from open_set_seg.ros.loading import (
 from open_set_seg.ros.messages import MessageError, VisionMessages, import_vision_messages
 from open_set_seg.ros.outputs import Outputs, Publication
 from open_set_seg.ros.pairing import Pair
-from open_set_seg.ros.parameters import (
-    PARAMETERS,
-    ParameterError,
-    Settings,
-    build_settings,
-    convert_values,
-    declare_parameters,
-)
+from open_set_seg.ros.parameters import convert_values, declare_parameters
 from open_set_seg.ros.reporting import Reporter
+from open_set_seg.ros.settings import PARAMETERS, Settings, build_settings
 from open_set_seg.ros.statistics import FrameStatistics, ProblemLog
 from open_set_seg.ros.worker import FrameSlot, InferenceThread
 
 _REPORT_PERIOD_S = 1.0
+# Missing inputs have words of their own: topic, publishers, stamps. The detector knows none of it.
+_REPORTED_AS_SILENCE = frozenset({"camera.missing", "range.missing"})
 _NAMES = frozenset(parameter.name for parameter in PARAMETERS)
 
 
@@ -65,7 +61,7 @@ class DetectorNode:
         vision: VisionMessages | None = None,
     ) -> None:
         self._node, self._build_detector = node, build_detector
-        self._values, unknown = declare_parameters(node)
+        self._values, unknown = declare_parameters(node, PARAMETERS)
         self._settings = build_settings(self._values)
         self._applied = self._settings
         for sentence in unknown:
@@ -159,8 +155,10 @@ class DetectorNode:
         except Exception as error:
             if self._node.context.ok():  # else publishers are gone, and nobody needs to know
                 self.statistics.count("failed")
-                text = f"{error}\n{traceback.format_exc()}"
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                text = f"{error} ({place.filename}:{place.lineno}); the frame is lost"
                 self._note(Problem(f"internal.{type(error).__name__}", text, "error"))
+                self._node.get_logger().debug(traceback.format_exc())
 
     def _process_frame(self, pair: Pair[Any, Any]) -> None:
         settings, loaded = self._settings, self._loaded
@@ -189,7 +187,8 @@ class DetectorNode:
         )
         published = time.perf_counter()
         for problem in (*problems, *result.problems):
-            self._note(problem)
+            if problem.code not in _REPORTED_AS_SILENCE:
+                self._note(problem)
         self.statistics.finish_frame(
             result.examined,
             {
@@ -238,11 +237,11 @@ class DetectorNode:
         """Check a change and take it over; it takes effect between two frames."""
         named = {entry.name: entry.value for entry in parameters if entry.name in _NAMES}
         try:
-            values = self._values | convert_values(named)
+            values = self._values | convert_values(PARAMETERS, named)
             settings = build_settings(values)
             if self._loaded is not None:
                 settings.obstacles.check_classes(self._loaded.label_space)
-        except (ParameterError, ValueError) as error:
+        except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values, self._settings = values, settings
         self._slot.reconfigure(settings.pairing)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stereo_msgs.msg import DisparityImage
@@ -28,7 +28,7 @@ from open_set_seg.ros.messages import (
     shift_limits,
 )
 from open_set_seg.ros.pairing import Pair
-from open_set_seg.ros.parameters import Settings
+from open_set_seg.ros.settings import Settings
 from open_set_seg.ros.statistics import RateWindow
 from open_set_seg.ros.worker import FrameSlot
 
@@ -36,6 +36,12 @@ from open_set_seg.ros.worker import FrameSlot
 # would lose frames when a burst arrives while Python is busy elsewhere.
 _IMAGE_DEPTH = 5
 _INFO_DEPTH = 1
+_OVERRIDABLE = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY,
+)
 
 
 class Input:
@@ -175,7 +181,7 @@ class Inputs:
             topic,
             callback,
             QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
         )
 
     def _camera_info_topic(self, image_topic: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from open_set_seg.frame import Frame, FrameResult
 from open_set_seg.label_spaces import LabelSpace
-from open_set_seg.ros.parameters import Settings
+from open_set_seg.ros.settings import Settings
 
 if TYPE_CHECKING:
     from open_set_seg.detector import DetectorConfig

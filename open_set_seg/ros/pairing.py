@@ -69,6 +69,9 @@ class FramePairing(Generic[Image, Range]):
     alone because a later one was complete; ``passed``: images that did not wait as no range
     messages come; ``evicted``: images pushed out of the full buffer; ``unused_ranges``: range
     messages that found no image; ``jumps``: times that image stamps went back.
+
+    ``nearest_miss_ns`` is how far the nearest range message was from the stamp of the last image
+    that went without one: what to look at when nothing pairs.
     """
 
     def __init__(self, config: PairingConfig | None = None) -> None:
@@ -82,6 +85,7 @@ class FramePairing(Generic[Image, Range]):
         self._newest_range_ns: int | None = None
         self._leader: Stream | None = None
         self._stamps_agree = True
+        self.nearest_miss_ns: int | None = None
 
     def add_image(self, stamp_ns: int, image: Image, now: float) -> list[Pair[Image, Range]]:
         """Take an image; returns what is complete now, oldest first."""
@@ -194,6 +198,10 @@ class FramePairing(Generic[Image, Range]):
 
     def _release(self, now: float, reason: str) -> Pair[Image, Range]:
         image = self._images.popleft()
+        if self._ranges:
+            self.nearest_miss_ns = min(
+                (entry.stamp_ns - image.stamp_ns for entry in self._ranges), key=abs
+            )
         self.counts[reason] += 1
         return Pair(image.message, None, now - image.arrival)
 

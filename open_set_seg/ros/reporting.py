@@ -21,7 +21,7 @@ from open_set_seg.ros.diagnostics import (
 )
 from open_set_seg.ros.inputs import Input, Inputs
 from open_set_seg.ros.loading import LoadedDetector
-from open_set_seg.ros.parameters import Settings
+from open_set_seg.ros.settings import Settings
 from open_set_seg.ros.statistics import FrameStatistics, ProblemLog
 from open_set_seg.ros.worker import FrameSlot
 
@@ -42,6 +42,7 @@ class Reporter:
         self._since = 0.0
         self._errors: dict[str, int] = {}
         self._frames: dict[str, int] = {}
+        self._pairs: dict[str, int] = {}
         self._loaded: LoadedDetector | None = None
         self.ticks = 0
 
@@ -67,7 +68,7 @@ class Reporter:
         statuses = [
             self._detector_status(name, reports, settings, now),
             *(build_input_status(name, report) for report in reports),
-            self._pairing_status(name),
+            self._pairing_status(name, settings, now),
             self._problem_status(name),
         ]
         return build_array(self._node.get_clock().now().to_msg(), statuses)
@@ -88,6 +89,17 @@ class Reporter:
         expected = f"{entry.kind.__module__.split('.')[0]}/msg/{entry.kind.__name__}"
         text = describe_silence(report, expected)
         self._problems.report(f"{entry.name}.silent", text, "warning", now)
+
+    def _log_mismatch(self, settings: Settings, now: float) -> None:
+        assert self._inputs.range is not None
+        name, miss = self._inputs.range.name, self._slot.nearest_miss_ns
+        seen = "" if miss is None else f"; the nearest stamp was {miss / 1e6:+.1f} ms away"
+        text = (
+            f"{name} messages arrive, but none with the stamp of an image (within "
+            f"{settings.pairing.tolerance_ns / 1e6:g} ms, sync_tolerance_s) in time (within "
+            f"{settings.pairing.wait_s:g} s, disparity_wait_s){seen}"
+        )
+        self._problems.report("pairing.mismatch", text, "warning", now)
 
     def _detector_status(
         self, name: str, reports: list[InputReport], settings: Settings, now: float
@@ -120,12 +132,17 @@ class Reporter:
         }
         return build_status(f"{name}: detector", level, text, values)
 
-    def _pairing_status(self, name: str) -> Any:
+    def _pairing_status(self, name: str, settings: Settings, now: float) -> Any:
         counts = self._slot.snapshot()
         text = f"{counts['dropped']} frames dropped for newer ones"
-        level = OK
-        if self._inputs.range is not None and self._slot.range_absent():
-            level, text = WARN, f"no {self._inputs.range.name}: distances are unknown"
+        level, source = OK, self._inputs.range
+        new = {key: count - self._pairs.get(key, 0) for key, count in counts.items()}
+        self._pairs = counts
+        if source is not None and self._slot.range_absent():
+            level, text = WARN, f"no {source.name}: distances are unknown"
+        elif new.get("alone") and not new.get("exact") and not new.get("near"):
+            level, text = WARN, "images and range messages do not match: distances are unknown"
+            self._log_mismatch(settings, now)
         values = {key: counts.get(key, 0) for key in _PAIRING_COUNTS}
         return build_status(f"{name}: pairing", level, text, values)
 

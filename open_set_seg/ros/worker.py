@@ -71,6 +71,11 @@ class FrameSlot(Generic[Image, Range]):
             self._closed = True
             self._changed.notify_all()
 
+    @property
+    def nearest_miss_ns(self) -> int | None:
+        """See ``FramePairing``."""
+        return self._pairing.nearest_miss_ns
+
     def range_absent(self) -> bool:
         """Whether images pass without waiting for a partner."""
         with self._changed:

@@ -1,0 +1,175 @@
+"""The detector node's parameters, and the settings that are made of them.
+
+``range.x``, ``ground.x`` and ``obstacles.x`` are the fields of RangeConfig, GroundConfig and
+ObstacleConfig.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from open_set_seg.ground import GroundConfig
+from open_set_seg.obstacles import ObstacleConfig
+from open_set_seg.ros.pairing import PairingConfig
+from open_set_seg.ros.parameters import Parameter, ParameterError
+from open_set_seg.stereo import RangeConfig
+
+_RANGE, _OBSTACLES, _GROUND = RangeConfig(), ObstacleConfig(), GroundConfig()
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("model", "", "Checkpoint file; empty: the demo checkpoint.", live=False),
+    Parameter("device", "auto", "auto, cpu, cuda or cuda:N.", live=False),
+    Parameter(
+        "precision", "auto", "Arithmetic of the network.",
+        choices=("auto", "fp32", "bf16", "fp16"), live=False,
+    ),
+    Parameter(
+        "image_transport", "raw", "Listen to image, or to image/compressed.",
+        choices=("raw", "compressed"), live=False,
+    ),
+    Parameter(
+        "range_source", "disparity", "Where distances come from.",
+        choices=("disparity", "depth", "none"), live=False,
+    ),
+    Parameter(
+        "sync_tolerance_s", 0.01,
+        "Largest difference of image and range stamps, s; keep it under half a frame period.",
+        0.0, 1.0,
+    ),
+    Parameter("disparity_wait_s", 0.2, "Longest wait of an image for its disparity, s.", 0.0, 5.0),
+    Parameter(
+        "max_input_age_s", 0.0,
+        "Frames older than this when their turn comes are dropped, s; 0: never.", 0.0, 3600.0,
+    ),
+    Parameter(
+        "input_timeout_s", 5.0, "Silence of an input after which it is reported, s.", 0.1, 3600.0
+    ),
+    Parameter(
+        "output_scale", 1.0, "Size of published images and of ~/points relative to the input.",
+        0.05, 1.0,
+    ),
+    Parameter("jpeg_quality", 80, "Quality of ~/overlay/compressed.", 1, 100),
+    Parameter(
+        "threshold", -1.0,
+        "Anomaly above which a pixel is unknown, 0 to 1; -1: the checkpoint's own.", -1.0, 1.0,
+    ),
+    Parameter("range.min_range", _RANGE.min_range, "Nearest distance believed, m.", 0.01, 1000.0),
+    Parameter("range.max_range", _RANGE.max_range, "Farthest distance believed, m.", 0.1, 10000.0),
+    Parameter(
+        "range.focal_override", 0.0, "Focal length instead of the disparity's, px; 0: trust it.",
+        0.0, 1e6,
+    ),
+    Parameter(
+        "range.baseline_override", 0.0, "Baseline instead of the disparity's, m; 0: trust it.",
+        0.0, 100.0,
+    ),
+    Parameter(
+        "range.disparity_scale", _RANGE.disparity_scale,
+        "Factor on disparity values (-1: opposite sign; 0.0625: fixed point).", -1e4, 1e4,
+    ),
+    Parameter(
+        "range.disparity_sigma", _RANGE.disparity_sigma,
+        "Standard deviation of a disparity value, px.", 1e-3, 100.0,
+    ),
+    Parameter("range.depth_scale", _RANGE.depth_scale, "Factor on depth values.", 1e-6, 1e6),
+    Parameter(
+        "range.depth_sigma_per_m2", _RANGE.depth_sigma_per_m2,
+        "Standard deviation of depth is this times Z^2, 1/m.", 1e-6, 1.0,
+    ),
+    Parameter(
+        "range.tolerance", _RANGE.tolerance,
+        "Largest relative difference between two statements of f or T.", 1e-3, 1.0,
+    ),
+    Parameter(
+        "ground.mode", _GROUND.mode, "Region that gates obstacles: hull of the road, or off.",
+        choices=("hull", "off"),
+    ),
+    Parameter(
+        "ground.min_speck_share", _GROUND.min_speck_share,
+        "Road groups below this share of the image are left out of the hull.", 0.0, 0.9,
+    ),
+    Parameter("obstacles.min_area_px", _OBSTACLES.min_area_px, "Fewest pixels.", 1, 10**7),
+    Parameter(
+        "obstacles.min_area_m2", _OBSTACLES.min_area_m2, "Smallest frontal area, m^2.", 0.0, 100.0
+    ),
+    Parameter(
+        "obstacles.min_blind_area_px", _OBSTACLES.min_blind_area_px,
+        "Pixels without range that keep an obstacle whatever its frontal area.", 1, 10**7,
+    ),
+    Parameter("obstacles.opening", _OBSTACLES.opening, "Clear threads and specks (3x3 opening)."),
+    Parameter(
+        "obstacles.known_classes", _OBSTACLES.known_classes,
+        "Known classes that are listed as obstacles too.",
+    ),
+    Parameter("obstacles.max_obstacles", _OBSTACLES.max_obstacles, "Most listed.", 1, 10000),
+    Parameter(
+        "obstacles.min_valid_px", _OBSTACLES.min_valid_px,
+        "Fewest pixels with range for a distance.", 1, 10**6,
+    ),
+    Parameter(
+        "obstacles.min_valid_share", _OBSTACLES.min_valid_share,
+        "Smallest share of pixels with range for a distance.", 0.0, 1.0,
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All parameters, checked and in the form in which the node uses them."""
+
+    model: str = ""
+    device: str = "auto"
+    precision: str = "auto"
+    image_transport: str = "raw"
+    range_source: str = "disparity"
+    max_input_age_s: float = 0.0
+    input_timeout_s: float = 5.0
+    output_scale: float = 1.0
+    jpeg_quality: int = 80
+    threshold: float | None = None
+    pairing: PairingConfig = field(default_factory=PairingConfig)
+    range: RangeConfig = field(default_factory=RangeConfig)
+    ground: GroundConfig = field(default_factory=GroundConfig)
+    obstacles: ObstacleConfig = field(default_factory=ObstacleConfig)
+
+
+def build_settings(values: Mapping[str, Any]) -> Settings:
+    """Settings of converted values; parameters that are not named keep their defaults.
+
+    Raises:
+        ParameterError: values that contradict each other.
+    """
+    full = {parameter.name: parameter.default for parameter in PARAMETERS} | dict(values)
+    for name in ("range.focal_override", "range.baseline_override"):
+        full[name] = full[name] or None
+    threshold = full["threshold"]
+    if -1.0 < threshold < 0.0:
+        raise ParameterError(f"threshold = {threshold!r} must be -1 or in [0, 1]")
+    groups: dict[str, dict[str, Any]] = {"range": {}, "ground": {}, "obstacles": {}}
+    for name, value in full.items():
+        group, dot, key = name.partition(".")
+        if dot:
+            groups[group][key] = value
+    expects_range = full["range_source"] != "none"
+    try:
+        return Settings(
+            **{name: full[name] for name in _PLAIN},
+            threshold=None if threshold < 0 else threshold,
+            pairing=PairingConfig(
+                tolerance_ns=round(full["sync_tolerance_s"] * 1e9),
+                wait_s=full["disparity_wait_s"] if expects_range else 0.0,
+            ),
+            range=RangeConfig(**groups["range"]),
+            ground=GroundConfig(**groups["ground"]),
+            obstacles=ObstacleConfig(**groups["obstacles"]),
+        )
+    except ValueError as error:
+        raise ParameterError(str(error)) from None
+
+
+_PLAIN = (
+    "model", "device", "precision", "image_transport", "range_source", "max_input_age_s",
+    "input_timeout_s", "output_scale", "jpeg_quality",
+)  # fmt: skip
