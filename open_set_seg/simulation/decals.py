@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.casting import Rays
 from open_set_seg.simulation.ground import LINE, ROAD, GroundPoints
+from open_set_seg.simulation.rays import Rays
 from open_set_seg.simulation.scene import Decal, Road, SceneGraph
 from open_set_seg.simulation.textures import Floats, Ints, fractal_noise, grain_noise, sample
 

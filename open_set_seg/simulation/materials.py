@@ -292,7 +292,7 @@ def cut_out(
     Args:
         code: of a material in ``CUTOUTS``.
         local: x, y, z (N,) metres from the primitive's centre.
-        half: (3,) half sizes; pattern: (4,) and offset: (2,) of the primitive.
+        half: (N, 3) half sizes; pattern: (N, 4) and offset: (N, 2) of the primitives.
 
     Returns:
         (N,) bool. Foliage: holes where noise is below ``pattern[1]``. Pickets: period
@@ -301,16 +301,16 @@ def cut_out(
     """
     x, y, z = local
     if code == MATERIAL_CODES["foliage"]:
-        scale = np.float32(1.0 / pattern[0])
-        u, v = x + 0.6 * z + offset[0], y - 0.8 * z + offset[1]
-        return sample(fractal_noise(), u * scale, v * scale, 4.0 / 256.0) > pattern[1]
-    period = pattern[2]
-    along, up = (x if half[0] > half[2] else z) / period, half[1] - y
+        scale = 1.0 / pattern[:, 0]
+        u, v = x + 0.6 * z + offset[:, 0], y - 0.8 * z + offset[:, 1]
+        return sample(fractal_noise(), u * scale, v * scale, 4.0 / 256.0) > pattern[:, 1]
+    period, tall = pattern[:, 2], half[:, 1]
+    along, up = np.where(half[:, 0] > half[:, 2], x, z) / period, tall - y
     phase = along - np.floor(along)
     if code == MATERIAL_CODES["pickets"]:
-        rails = np.minimum(np.abs(up - 0.35 * half[1]), np.abs(up - 1.6 * half[1])) < 0.045
-        return (phase < pattern[3]) | rails
+        rails = np.minimum(np.abs(up - 0.35 * tall), np.abs(up - 1.6 * tall)) < 0.045
+        return (phase < pattern[:, 3]) | rails
     rise = up / period
-    bars = pattern[3] / period
-    frame = (up > 2.0 * half[1] - 0.06) | (up < 0.06)
+    bars = pattern[:, 3] / period
+    frame = (up > 2.0 * tall - 0.06) | (up < 0.06)
     return (phase < bars) | (rise - np.floor(rise) < bars) | frame

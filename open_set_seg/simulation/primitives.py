@@ -31,24 +31,28 @@ def enter_box(o: Ray, d: Ray) -> Floats:
     return np.where(near <= far, near, INFINITY)
 
 
-def enter_tapered_box(o: Ray, d: Ray, taper: tuple[float, float, float]) -> Floats:
-    """A cube whose top face is scaled by (taper[0], taper[1]) in x and z and moved by taper[2]."""
+def enter_tapered_box(o: Ray, d: Ray, taper: Ray) -> Floats:
+    """A cube whose top face is scaled by (taper[0], taper[1]) in x and z and moved by taper[2].
+
+    ``taper`` holds (N,) arrays.
+    """
     narrow_x, narrow_z, shift = taper
     kx = 0.5 * (1.0 - narrow_x)
     front, back = narrow_z + shift, narrow_z - shift
     # Every side is a plane n.q <= c with q = (x, y, z); y = 1 below, y = -1 above.
+    none = np.zeros_like(kx)
     planes = (
         (1.0, -kx, 0.0, 1.0 - kx),
         (-1.0, -kx, 0.0, 1.0 - kx),
-        (0.0, 1.0, 0.0, 1.0),
-        (0.0, -1.0, 0.0, 1.0),
+        (0.0, none + 1.0, 0.0, none + 1.0),
+        (0.0, none - 1.0, 0.0, none + 1.0),
         (0.0, -0.5 * (1.0 - front), 1.0, 0.5 * (1.0 + front)),
         (0.0, -0.5 * (1.0 - back), -1.0, 0.5 * (1.0 + back)),
     )
     near = np.full_like(o[0], -np.inf)
     far = np.full_like(o[0], np.inf)
     for nx, ny, nz, limit in planes:
-        room = np.float32(limit) - (nx * o[0] + ny * o[1] + nz * o[2])
+        room = limit - (nx * o[0] + ny * o[1] + nz * o[2])
         speed = nx * d[0] + ny * d[1] + nz * d[2]
         speed = np.where(speed == 0.0, np.float32(1e-12), speed)
         step = (room / speed).astype(np.float32)
@@ -70,8 +74,8 @@ def enter_ball(o: Ray, d: Ray) -> tuple[Floats, Floats]:
     return entry, np.where(hit, (-b + root) / a, INFINITY)
 
 
-def enter_cylinder(o: Ray, d: Ray, top: float) -> Floats:
-    """The solid x^2 + z^2 <= r(y)^2, |y| <= 1; r = 1 below and ``top`` above (0: a cone)."""
+def enter_cylinder(o: Ray, d: Ray, top: Floats) -> Floats:
+    """The solid x^2 + z^2 <= r(y)^2, |y| <= 1; r = 1 below, ``top`` (N,) above (0: a cone)."""
     k, m = 0.5 * (1.0 - top), 0.5 * (1.0 + top)
     radius = m + k * o[1]
     a = d[0] * d[0] + d[2] * d[2] - (k * k) * d[1] * d[1]
@@ -87,7 +91,7 @@ def enter_cylinder(o: Ray, d: Ray, top: float) -> Floats:
         valid = (square >= 0.0) & (np.abs(y) <= 1.0) & (m + k * y >= 0.0)
         best = np.where(valid, np.minimum(best, step), best)
     fall = np.where(d[1] == 0.0, np.float32(1e-12), d[1])
-    for level, size in ((1.0, 1.0), (-1.0, top)):
+    for level, size in ((1.0, np.float32(1.0)), (-1.0, top)):
         step = (level - o[1]) / fall
         x, z = o[0] + step * d[0], o[2] + step * d[2]
         best = np.where(x * x + z * z <= size * size, np.minimum(best, step), best)

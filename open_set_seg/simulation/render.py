@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from open_set_seg.frame import Camera, FloatImage, LabelImage
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.casting import Rays, cast
+from open_set_seg.simulation.casting import cast
 from open_set_seg.simulation.compiled import CompiledScene, Integers, PosedScene, pose_scene
 from open_set_seg.simulation.decals import apply_decals
 from open_set_seg.simulation.ground import ground_albedo, meet_ground
 from open_set_seg.simulation.lighting import add_haze, illuminate, sky_radiance
 from open_set_seg.simulation.materials import MATERIAL_FUNCTIONS, Surface
+from open_set_seg.simulation.rays import Rays
 from open_set_seg.simulation.scene import SceneGraph
 from open_set_seg.simulation.shadows import ShadowMap, build_shadow_map, look_up
 from open_set_seg.simulation.textures import Floats
