@@ -88,7 +88,7 @@ def _restore(entry: dict[str, Any], folder: Path) -> StereoFrame:
         return StereoFrame(
             stamp_ns=entry["stamp_ns"],
             left=arrays["left"],
-            right=arrays["right"] if "right" in arrays else None,
+            right=arrays.get("right"),
             labels=arrays["labels"],
             disparity=arrays["disparity"],
             sensor_disparity=DisparityMap(values=arrays["sensor_disparity"], **entry["sensor"]),

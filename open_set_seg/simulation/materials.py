@@ -55,7 +55,7 @@ class Surface:
         v = (self.up + self.offset[:, 1]) * scale
         return sample(noise, u, v, self.footprint * scale)
 
-    def take(self, chosen: NDArray[np.int64]) -> Surface:
+    def take(self, chosen: slice) -> Surface:
         """The chosen rows."""
         return Surface(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 

@@ -94,7 +94,9 @@ def vary(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
     """``colour`` with its brightness and, half as much, its channels changed at random."""
     gain = 1.0 + float(rng.uniform(-spread, spread))
     tint = 1.0 + rng.uniform(-0.5 * spread, 0.5 * spread, 3)
-    red, green, blue = (float(min(max(c * gain * t, 0.02), 0.95)) for c, t in zip(colour, tint))
+    red, green, blue = (
+        float(min(max(c * gain * t, 0.02), 0.95)) for c, t in zip(colour, tint, strict=True)
+    )
     return red, green, blue
 
 

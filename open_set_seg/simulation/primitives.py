@@ -19,15 +19,14 @@ INFINITY = np.float32(np.inf)
 
 def enter_box(o: Ray, d: Ray) -> Floats:
     """The slab test of the cube [-1, 1]^3."""
-    near: Floats | None = None
-    far: Floats | None = None
+    near = np.full_like(o[0], -np.inf)
+    far = np.full_like(o[0], np.inf)
     for origin, direction in zip(o, d, strict=True):
         inverse = 1.0 / np.where(direction == 0.0, np.float32(1e-12), direction)
         middle = -origin * inverse
         reach = np.abs(inverse)
-        near = middle - reach if near is None else np.maximum(near, middle - reach)
-        far = middle + reach if far is None else np.minimum(far, middle + reach)
-    assert near is not None and far is not None
+        near = np.maximum(near, middle - reach)
+        far = np.minimum(far, middle + reach)
     return np.where(near <= far, near, INFINITY)
 
 

@@ -108,7 +108,7 @@ def render_view(
     if supersampling > 1:
         edges = find_edges(radiance, base.thing.reshape(height, width))
         fine = trace(_edge_samples(camera, heading, edges, supersampling), moment)
-        radiance[edges] = fine.radiance.reshape(-1, supersampling**2, 3).mean(axis=1)
+        radiance[edges] = _mean_of_runs(fine.radiance, supersampling**2)
     owner = np.where(
         base.thing >= 0, compiled.owner[moment.scene.row[np.maximum(base.thing, 0)]], 0
     )
@@ -148,6 +148,9 @@ def trace(rays: Rays, moment: Moment) -> Samples:
     label[visible] = ground.label
 
     solid = np.flatnonzero(hit >= 0)
+    # Sorted by material, every material is one slice.
+    material = moment.scene.compiled.material[moment.scene.row[hit[solid]]]
+    solid = solid[np.argsort(material, kind="stable")]
     radiance[solid], label[solid] = _shade_solids(rays, moment, solid, hit[solid], inverse_depth)
     sky = np.flatnonzero((hit < 0) & (inverse_depth == 0.0))
     radiance[sky] = sky_radiance(rays.dx[sky], rays.dy[sky], graph.light)
@@ -176,15 +179,21 @@ def _shade_solids(
     surface = _surface(compiled, row, local, half, own_normal, depth * rays.footprint)
     surface = _reflect(surface, point, normal)
     albedo = np.empty((len(chosen), 3), np.float32)
-    codes = compiled.material[row]
-    for code in np.unique(codes):
-        members = np.flatnonzero(codes == code)
+    for members in _runs(compiled.material[row]):
+        code = compiled.material[row[members.start]]
         albedo[members] = MATERIAL_FUNCTIONS[code](surface.take(members))
     lit = illuminate(albedo, normal, 1.0, moment.graph.light)
     # Near the ground less of the sky is seen.
     height = np.maximum(scene.base.astype(np.float32)[hit] - point[:, 1], 0.0)
     lit *= (1.0 - 0.38 * np.exp(-height / 0.28))[:, None]
     return add_haze(lit, depth, moment.graph.light), compiled.label[row]
+
+
+def _runs(codes: Integers) -> list[slice]:
+    """Slices of equal entries of sorted codes."""
+    cuts = np.flatnonzero(np.diff(codes)) + 1
+    starts = [0, *cuts.tolist()] if len(codes) else []
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(codes)], strict=True)]
 
 
 def _surface(
@@ -255,9 +264,17 @@ def _local_normals(
     )
 
 
+def _mean_of_runs(values: Floats, count: int) -> Floats:
+    """(N * count, 3) -> (N, 3)."""
+    total = values[::count].copy()
+    for index in range(1, count):
+        total += values[index::count]
+    return total / np.float32(count)
+
+
 def find_edges(radiance: Floats, thing: Integers) -> NDArray[np.bool_]:
     """(H, W) pixels beside another thing or with much contrast to a neighbour."""
-    grey = np.minimum(radiance, 1.2).mean(axis=2)
+    grey = np.minimum(radiance, 1.2) @ np.full(3, 1.0 / 3.0, np.float32)
     kernel = np.ones((3, 3), np.uint8)
     contrast = cv2.dilate(grey, kernel) - cv2.erode(grey, kernel)
     things = thing.astype(np.float32)

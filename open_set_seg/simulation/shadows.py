@@ -68,21 +68,24 @@ def look_up(shadows: ShadowMap, x: Floats, z: Floats) -> tuple[Floats, Floats]:
         x, z: metres, relative to the left camera.
     """
     dark = np.zeros((len(x), 2), np.float32)
-    far, near = _sample_level(shadows, 1, x, z), _sample_level(shadows, 0, x, z)
-    for chosen, values in (far, near):
-        dark[chosen] = values
+    missing = np.arange(len(x))
+    for level in range(len(LEVELS)):
+        inside, values = _sample_level(shadows, level, x[missing], z[missing])
+        dark[missing[inside]] = values
+        missing = missing[~inside]
     return 1.0 - dark[:, 0], 1.0 - np.float32(CONTACT_DEPTH) * dark[:, 1]
 
 
 def _sample_level(
     shadows: ShadowMap, level: int, x: Floats, z: Floats
-) -> tuple[NDArray[np.int64], Floats]:
+) -> tuple[NDArray[np.bool_], Floats]:
+    """Which of the points the level covers, and the values there."""
     image, cell = shadows.images[level], shadows.cells[level]
     left, front = shadows.origins[level]
     column, row = (x - left) / cell - 0.5, (z - front) / cell - 0.5
     rows, columns = image.shape[:2]
-    chosen = np.flatnonzero((column >= 0) & (column < columns - 1) & (row >= 0) & (row < rows - 1))
-    column, row = column[chosen], row[chosen]
+    inside = (column >= 0) & (column < columns - 1) & (row >= 0) & (row < rows - 1)
+    column, row = column[inside], row[inside]
     c0, r0 = column.astype(np.int64), row.astype(np.int64)
     fc, fr = (column - c0)[:, None], (row - r0)[:, None]
     flat = image.reshape(-1, 2)
@@ -90,7 +93,7 @@ def _sample_level(
     top = flat[start] * (1.0 - fc) + flat[start + 1] * fc
     bottom = flat[start + columns] * (1.0 - fc) + flat[start + columns + 1] * fc
     values = (top * (1.0 - fr) + bottom * fr) / 255.0
-    return chosen, values.astype(np.float32)
+    return inside, values.astype(np.float32)
 
 
 def _draw(

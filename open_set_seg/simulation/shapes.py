@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
-from open_set_seg.simulation.scene import Primitive, Vector
+from open_set_seg.simulation.scene import NO_TAPER, Primitive, Vector
+
+UPRIGHT: Vector = (0.0, 0.0, 0.0)
 
 
 def between_points(start: Vector, end: Vector) -> tuple[Vector, float, Vector]:
@@ -24,42 +25,53 @@ def between_points(start: Vector, end: Vector) -> tuple[Vector, float, Vector]:
 def rod(start: Vector, end: Vector, radius: float, like: Primitive) -> Primitive:
     """A cylinder from ``start`` to ``end`` in the paint of ``like``."""
     centre, half, angles = between_points(start, end)
-    return replace(
-        like, shape="cylinder", centre=centre, half=(radius, half, radius), angles=angles
-    )
+    return _solid("cylinder", centre, (radius, half, radius), like, angles)
 
 
 def limb(start: Vector, end: Vector, radius: float, like: Primitive) -> Primitive:
     """A long ellipsoid from ``start`` to ``end``, a little longer than the way between them."""
     centre, half, angles = between_points(start, end)
-    size = (radius, half + 0.5 * radius, radius)
-    return replace(like, shape="ellipsoid", centre=centre, half=size, angles=angles)
+    return _solid("ellipsoid", centre, (radius, half + 0.5 * radius, radius), like, angles)
 
 
-def box(
-    centre: Vector, half: Vector, like: Primitive, angles: Vector = (0.0, 0.0, 0.0)
-) -> Primitive:
+def box(centre: Vector, half: Vector, like: Primitive, angles: Vector = UPRIGHT) -> Primitive:
     """A box in the paint of ``like``."""
-    return replace(like, shape="box", centre=centre, half=half, angles=angles)
+    return _solid("box", centre, half, like, angles)
 
 
-def ball(
-    centre: Vector, half: Vector, like: Primitive, angles: Vector = (0.0, 0.0, 0.0)
-) -> Primitive:
+def ball(centre: Vector, half: Vector, like: Primitive, angles: Vector = UPRIGHT) -> Primitive:
     """An ellipsoid in the paint of ``like``."""
-    return replace(like, shape="ellipsoid", centre=centre, half=half, angles=angles)
+    return _solid("ellipsoid", centre, half, like, angles)
 
 
 def drum(
     centre: Vector, radius: float, half: float, like: Primitive, top: float = 1.0
 ) -> Primitive:
     """An upright cylinder, or with ``top`` < 1 a cone frustum, in the paint of ``like``."""
-    return replace(
-        like,
-        shape="cylinder",
+    size = (radius, half, radius)
+    return _solid("cylinder", centre, size, like, UPRIGHT, (top, 1.0, 0.0))
+
+
+def _solid(
+    shape: str,
+    centre: Vector,
+    half: Vector,
+    like: Primitive,
+    angles: Vector,
+    taper: Vector = NO_TAPER,
+) -> Primitive:
+    return Primitive(
+        shape=shape,
         centre=centre,
-        half=(radius, half, radius),
-        taper=(top, 1.0, 0.0),
+        half=half,
+        label=like.label,
+        material=like.material,
+        colour=like.colour,
+        angles=angles,
+        taper=taper,
+        accent=like.accent,
+        pattern=like.pattern,
+        offset=like.offset,
     )
 
 
