@@ -124,12 +124,8 @@ def test_a_looped_recording_keeps_pairing(first, length):
         offset = lap * length * PERIOD
         for n in range(length):
             moment = lap * length + n
-            messages.append(
-                Message("image", moment, n * PERIOD, offset + n * PERIOD + 100)
-            )
-            messages.append(
-                Message("range", moment, n * PERIOD, offset + n * PERIOD + 100 + delay)
-            )
+            messages.append(Message("image", moment, n * PERIOD, offset + n * PERIOD + 100))
+            messages.append(Message("range", moment, n * PERIOD, offset + n * PERIOD + 100 + delay))
     outcomes, pairing = play(messages)
     assert pairing.counts["jumps"] == 3
     assert [o.image.moment for o in outcomes] == list(range(4 * length))
