@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ THRESHOLD_RULE = (
     "best pixel F1 on validation scenes with unknown objects of the development families, inside "
     "the convex hull of the predicted ground"
 )
+
+PIXEL_NUMBERS = ("AP", "FPR95", "AUROC", "best_F1", "best_F1_threshold")
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -78,13 +80,31 @@ def validate(
             confusion.add(np.asarray(labels), nearest)
             yield anomaly, outlier_labels(np.asarray(labels), nearest, space)
 
-    try:
-        pixels = pixel_metrics(judged())
-    except ValueError:
-        # Scenes without any unknown pixel, or without ground: the confusion matrix is complete.
-        pixels = dict.fromkeys(("AP", "FPR95", "AUROC", "best_F1", "best_F1_threshold"), math.nan)
+    pixels = pixel_metrics_or_nan(judged())
     model.train(was_training)
     return Validation(confusion, pixels)
+
+
+def pixel_metrics_or_nan(frames: Iterable[tuple[Floats, Bytes]]) -> dict[str, float]:
+    """``pixel_metrics``, or NaN throughout where no outlier or no inlier was seen.
+
+    All frames are consumed in any case.
+    """
+    has_outlier = has_inlier = False
+
+    def watched() -> Iterator[tuple[Floats, Bytes]]:
+        nonlocal has_outlier, has_inlier
+        for scores, labels in frames:
+            has_outlier |= bool((labels == 1).any())
+            has_inlier |= bool((labels == 0).any())
+            yield scores, labels
+
+    try:
+        return pixel_metrics(watched())
+    except ValueError:
+        if has_outlier and has_inlier:
+            raise
+        return dict.fromkeys(PIXEL_NUMBERS, math.nan)
 
 
 @torch.inference_mode()
