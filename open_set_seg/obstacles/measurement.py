@@ -13,11 +13,12 @@ from open_set_seg.frame import Camera, Mask, Obstacle, Prediction, RangeMap
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.obstacles.config import ObstacleConfig
 from open_set_seg.obstacles.near_face import estimate_near_face
-from open_set_seg.obstacles.regions import Region, find_regions
+from open_set_seg.obstacles.regions import NEIGHBOURHOOD, Region, find_regions
 from open_set_seg.stereo import back_project
 
 # Extents are taken between these quantiles of the pixels, then widened by what a rectangle loses.
 EXTENT_QUANTILES = (0.02, 0.98)
+SMALLEST_INNER_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,13 @@ def _measure(
     scores = prediction.anomaly[window][region.mask]
     geometry, valid_share = _Geometry(), 0.0
     if range_map is not None and camera is not None:
-        depth = range_map.depth[window][region.mask]
-        valid = np.isfinite(depth)
+        depth, sigma = range_map.depth[window], range_map.sigma[window]
+        valid = region.mask & np.isfinite(depth)
         valid_px = int(np.count_nonzero(valid))
         valid_share = valid_px / region.area_px
         if valid_px >= config.min_valid_px and valid_share >= config.min_valid_share:
-            sigma = range_map.sigma[window][region.mask]
-            geometry = _locate(region, depth[valid], sigma[valid], camera)
+            trusted = _without_border(valid, region.mask, valid_px)
+            geometry = _locate(region, depth[trusted], sigma[trusted], camera)
     return Obstacle(
         id=0,
         kind=region.kind,
@@ -102,6 +103,16 @@ def _measure(
         outline=_outline(region),
         mask=region.mask,
     )
+
+
+def _without_border(valid: Mask, mask: Mask, valid_px: int) -> Mask:
+    """Valid pixels off the region's border, where a matcher mixes object and background.
+
+    All valid pixels where too little would be left.
+    """
+    padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    inner = cv2.erode(padded, NEIGHBOURHOOD)[1:-1, 1:-1].astype(np.bool_) & valid
+    return inner if np.count_nonzero(inner) >= SMALLEST_INNER_SHARE * valid_px else valid
 
 
 def _locate(

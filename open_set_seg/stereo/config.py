@@ -32,7 +32,7 @@ class RangeConfig:
     focal_override: float | None = None
     baseline_override: float | None = None
     disparity_scale: float = 1.0
-    disparity_sigma: float = 0.25
+    disparity_sigma: float = 0.2
     depth_scale: float = 1.0
     depth_sigma_per_m2: float = 0.0025
     tolerance: float = 0.05
