@@ -1,9 +1,4 @@
-"""Checkpoints: a safetensors file whose header says everything that the weights need to be used.
-
-The header's metadata holds one key, ``open_set_seg``, with a JSON object: the fields of
-``CheckpointMetadata``, the format version and the SHA-256 of the weights. Nothing is ever
-unpickled; whatever is not such a file is refused with what was expected and what was found.
-"""
+"""Writing and reading checkpoint files."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from open_set_seg.checkpoint_metadata import (
+from open_set_seg.checkpoint.metadata import (
     CheckpointError,
     CheckpointMetadata,
     metadata_from_json,
@@ -25,19 +20,9 @@ from open_set_seg.checkpoint_metadata import (
 from open_set_seg.models import WeightsError, build_model
 from open_set_seg.models.weights import check_state_dict
 
-__all__ = [
-    "DEMO_CHECKPOINT",
-    "FORMAT_VERSION",
-    "CheckpointError",
-    "CheckpointMetadata",
-    "load_checkpoint",
-    "read_metadata",
-    "save_checkpoint",
-]
-
 FORMAT_VERSION = 1
 HEADER_KEY = "open_set_seg"
-DEMO_CHECKPOINT = Path(__file__).resolve().parent / "checkpoints" / "demo.safetensors"
+DEMO_CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "demo.safetensors"
 
 _WHAT_IS_EXPECTED = "expected an open_set_seg checkpoint (.safetensors)"
 _CODE = "; such files are never opened because they can run code"
