@@ -28,11 +28,13 @@ class FrameSlot(Generic[Image, Range]):
         """Take an image."""
         with self._changed:
             self._store(self._pairing.add_image(stamp_ns, image, time.monotonic()))
+            self._changed.notify_all()  # also if it only waits: its deadline is a new one
 
     def add_range(self, stamp_ns: int, message: Range) -> None:
         """Take a disparity or depth message."""
         with self._changed:
             self._store(self._pairing.add_range(stamp_ns, message, time.monotonic()))
+            self._changed.notify_all()
 
     def take(self) -> Pair[Image, Range] | None:
         """The newest complete frame, as soon as there is one; None once the slot is closed."""
@@ -90,8 +92,6 @@ class FrameSlot(Generic[Image, Range]):
         for frame in complete:
             self.dropped += self._newest is not None
             self._newest = frame
-        if complete:
-            self._changed.notify_all()
 
 
 class InferenceThread(threading.Thread, Generic[Image, Range]):

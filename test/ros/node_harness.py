@@ -101,10 +101,6 @@ class Camera:
         self.info = node.create_publisher(CameraInfo, "camera_info", qos)
         self.disparity = node.create_publisher(DisparityImage, "disparity", qos)
 
-    def connected(self, *publishers) -> None:
-        for publisher in publishers or (self.image, self.info, self.disparity):
-            wait_until(lambda p=publisher: p.get_subscription_count() > 0, publisher.topic_name)
-
     def listen(self, kind, topic: str, depth: int = 10, latched: bool = False) -> list:
         received: list = []
         qos = QoSProfile(
@@ -186,6 +182,15 @@ class Running:
         self.detector.configure()
         self.detector.activate()
         return self
+
+    def connect(self, *publishers) -> None:
+        """Wait until both ends know of each other: best effort loses what is sent earlier."""
+        readers = {entry.topic: entry.subscription for entry in self.detector._inputs.all}
+        camera = self.camera
+        for writer in publishers or (camera.image, camera.info, camera.disparity):
+            reader = readers[writer.topic_name]
+            wait_until(lambda w=writer: w.get_subscription_count() > 0, writer.topic_name)
+            wait_until(lambda r=reader: r.get_publisher_count() > 0, writer.topic_name)
 
     def processed(self, number: int) -> None:
         wait_until(

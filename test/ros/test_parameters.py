@@ -1,0 +1,150 @@
+"""The parameter table: conversion, checks, and the settings that follow."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from open_set_seg.ground import GroundConfig
+from open_set_seg.obstacles import ObstacleConfig
+from open_set_seg.resources import find_resource
+from open_set_seg.ros.parameters import (
+    Parameter,
+    ParameterError,
+    convert_values,
+    describe_unknown,
+)
+from open_set_seg.ros.settings import PARAMETERS, build_settings
+from open_set_seg.stereo import RangeConfig
+
+NAMES = [row.name for row in PARAMETERS]
+ROWS = {row.name: row for row in PARAMETERS}
+
+
+@pytest.mark.parametrize("row", PARAMETERS, ids=NAMES)
+def test_every_parameter_is_described_and_its_default_is_legal(row):
+    assert row.text.endswith(".")
+    assert row.convert(row.default) == row.default
+    descriptor = row.describe()
+    assert descriptor.description == row.text
+    assert descriptor.read_only == (not row.live)
+    if isinstance(row.default, float) or type(row.default) is int:
+        bounds = (*descriptor.floating_point_range, *descriptor.integer_range)
+        assert [(b.from_value, b.to_value) for b in bounds] == [(row.low, row.high)]
+
+
+@pytest.mark.parametrize(
+    ("group", "config"),
+    [("range", RangeConfig), ("ground", GroundConfig), ("obstacles", ObstacleConfig)],
+)
+def test_every_field_of_a_config_is_a_parameter_with_the_same_default(group, config):
+    fields = {field.name for field in dataclasses.fields(config)}
+    assert {name for name in NAMES if name.startswith(f"{group}.")} == {
+        f"{group}.{name}" for name in fields
+    }
+    assert getattr(build_settings({}), group) == config()
+
+
+def test_the_shipped_file_lists_every_parameter_with_its_default():
+    content = yaml.safe_load(find_resource("config/detector.yaml").read_text())
+    flat = {}
+    for name, value in content["/**"]["ros__parameters"].items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": entry for key, entry in value.items()}
+        else:
+            flat[name] = value
+    assert list(flat) == NAMES
+    assert convert_values(PARAMETERS, flat) == {row.name: row.default for row in PARAMETERS}
+
+
+def test_an_integer_is_taken_for_a_double_and_nothing_else_is_bent():
+    value = ROWS["threshold"].convert(1)
+    assert value == 1.0
+    assert type(value) is float
+    for name, wrong in [
+        ("threshold", "0.5"),
+        ("threshold", True),
+        ("threshold", None),
+        ("jpeg_quality", 80.0),
+        ("jpeg_quality", True),
+        ("obstacles.opening", 1),
+        ("model", 3),
+        ("obstacles.known_classes", "car"),
+        ("obstacles.known_classes", [1, 2]),
+        ("obstacles.known_classes", None),
+        ("obstacles.known_classes", 5),
+    ]:
+        with pytest.raises(ParameterError, match=name):
+            ROWS[name].convert(wrong)
+
+
+@pytest.mark.parametrize("empty", [[], [""], (), b""])
+def test_every_way_to_say_an_empty_list_is_understood(empty):
+    assert ROWS["obstacles.known_classes"].convert(empty) == ()
+    assert ROWS["obstacles.known_classes"].convert(["car", "pole"]) == ("car", "pole")
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_numbers_are_accepted_exactly_inside_their_range(value):
+    row = Parameter("x", 0.0, "X.", -2.0, 3.0)
+    if -2.0 <= value <= 3.0:
+        assert row.convert(value) == value
+    else:
+        with pytest.raises(ParameterError, match=r"x = .* out of its range \[-2, 3\]"):
+            row.convert(value)
+
+
+def test_choices_are_listed_in_the_error():
+    with pytest.raises(ParameterError, match=r"ground\.mode = 'on' is not one of hull, off"):
+        ROWS["ground.mode"].convert("on")
+
+
+def test_values_that_mean_nothing_are_named():
+    with pytest.raises(ParameterError, match="min_range"):
+        build_settings({"range.min_range": 50.0, "range.max_range": 10.0})
+    with pytest.raises(ParameterError, match="threshold"):
+        build_settings({"threshold": -0.5})
+
+
+def test_settings_speak_the_language_of_the_pipeline():
+    settings = build_settings(
+        {
+            "threshold": 0.75,
+            "range.baseline_override": 0.21,
+            "sync_tolerance_s": 0.004,
+            "disparity_wait_s": 0.3,
+            "obstacles.known_classes": ("car",),
+        }
+    )
+    assert settings.threshold == 0.75
+    assert settings.range.baseline_override == 0.21
+    assert settings.range.focal_override is None
+    assert settings.pairing.tolerance_ns == 4_000_000
+    assert settings.pairing.wait_s == 0.3
+    assert settings.obstacles.known_classes == ("car",)
+    assert build_settings({}).threshold is None, "the checkpoint's own"
+
+
+def test_images_do_not_wait_where_no_range_is_expected():
+    assert build_settings({"range_source": "none"}).pairing.wait_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("treshold", "threshold"),
+        ("min_area_px", "obstacles.min_area_px"),
+        ("obstacles.min_area", "obstacles.min_area_"),
+        ("range.max_rnge", "range.max_range"),
+    ],
+)
+def test_an_unknown_parameter_is_named_with_its_nearest_match(wrong, meant):
+    assert f"did you mean '{meant}" in describe_unknown(wrong, NAMES)
+
+
+def test_an_unknown_parameter_like_no_other_gets_no_guess():
+    assert describe_unknown("zzzzzz", NAMES) == "there is no parameter 'zzzzzz'"
