@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -68,6 +69,20 @@ def colour_labels(labels: LabelImage, label_space: LabelSpace) -> ImageRGB:
     palette[: label_space.num_classes, 0] = label_space.colours
     palette[label_space.unknown_id, 0] = UNKNOWN_COLOUR
     return np.asarray(cv2.applyColorMap(labels, palette), np.uint8)
+
+
+def save_picture(path: Path, picture: ImageRGB) -> None:
+    """Write an RGB picture as PNG or JPEG, by the ending of the name.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    try:
+        written = cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    except cv2.error:  # an ending that OpenCV does not know
+        written = False
+    if not written:
+        raise OSError(f"the picture {path} could not be written")
 
 
 def _rgb(bgr: Any) -> ImageRGB:

@@ -2,6 +2,8 @@
 
 from open_set_seg.bags.reading import (
     FrameTopics,
+    count_messages,
+    header_stamp,
     match_stamps,
     open_bag,
     read_frames,
@@ -14,6 +16,8 @@ __all__ = [
     "BagError",
     "BagWriter",
     "FrameTopics",
+    "count_messages",
+    "header_stamp",
     "match_stamps",
     "open_bag",
     "read_frames",

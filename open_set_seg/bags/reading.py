@@ -77,6 +77,12 @@ def read_messages(path: Path | str, topics: Sequence[str]) -> Iterator[tuple[str
             yield connection.topic, time_ns, bag.deserialize(cdr, connection.msgtype)
 
 
+def count_messages(path: Path | str, topic: str) -> int:
+    """How many messages of a topic a recording holds."""
+    with open_bag(path) as bag:
+        return sum(c.msgcount for c in bag.connections if c.topic == topic)
+
+
 def read_frames(
     path: Path | str, topics: FrameTopics | None = None, tolerance_s: float = 0.0
 ) -> Iterator[Frame]:
@@ -140,6 +146,13 @@ def match_stamps(
     return partners
 
 
+def header_stamp(cdr: bytes) -> int:
+    """Stamp in nanoseconds of a serialised message that begins with a header."""
+    # The byte after the first tells the byte order of what follows the 4 bytes of encapsulation.
+    seconds, nanoseconds = struct.unpack_from("<iI" if cdr[1] & 1 else ">iI", cdr, 4)
+    return int(seconds) * NANOSECONDS + int(nanoseconds)
+
+
 class _Decoder:
     """Turns the messages of an open recording into frames."""
 
@@ -158,7 +171,7 @@ class _Decoder:
 
     def stamps(self, topic: str) -> list[int]:
         """Header stamps of a topic's messages in nanoseconds, in the order of the recording."""
-        return [_stamp_of(cdr) for _, _, cdr in self._records(topic)]
+        return [header_stamp(cdr) for _, _, cdr in self._records(topic)]
 
     def frames(self, partners: Sequence[int | None]) -> Iterator[Frame]:
         """Yield the frames, given each image's index into the range messages."""
@@ -182,7 +195,7 @@ class _Decoder:
 
     def _frame(self, image_cdr: bytes, range_cdr: bytes | None) -> Frame | None:
         message = self._bag.deserialize(image_cdr, self._types[self.image_topic])
-        stamp_ns = _stamp_of(image_cdr)
+        stamp_ns = header_stamp(image_cdr)
         try:
             image = self._decode_image(message)
         except MessageError as error:
@@ -237,9 +250,9 @@ class _Decoder:
             try:
                 camera = decode_camera(self._bag.deserialize(cdr, connection.msgtype))
             except MessageError as error:
-                self._report(error, _stamp_of(cdr))
+                self._report(error, header_stamp(cdr))
             else:
-                cameras.append((_stamp_of(cdr), camera))
+                cameras.append((header_stamp(cdr), camera))
         return sorted(cameras, key=lambda item: item[0])
 
     def _read_right_camera(self, topic: str) -> tuple[Camera, float] | None:
@@ -247,17 +260,10 @@ class _Decoder:
             try:
                 return decode_right_camera(self._bag.deserialize(cdr, connection.msgtype))
             except MessageError as error:
-                self._report(error, _stamp_of(cdr))
+                self._report(error, header_stamp(cdr))
         return None
 
     def _report(self, error: MessageError, stamp_ns: int) -> None:
         if error.code not in self._reported:
             self._reported.add(error.code)
             LOGGER.warning("at %.3f s: %s (said once)", stamp_ns / NANOSECONDS, error)
-
-
-def _stamp_of(cdr: bytes) -> int:
-    """Stamp of a serialised message that begins with a header: seconds and nanoseconds."""
-    # The byte after the first tells the byte order of what follows the 4 bytes of encapsulation.
-    seconds, nanoseconds = struct.unpack_from("<iI" if cdr[1] & 1 else ">iI", cdr, 4)
-    return int(seconds) * NANOSECONDS + int(nanoseconds)

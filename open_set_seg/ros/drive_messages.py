@@ -50,7 +50,7 @@ def build_messages(
 
     Args:
         encoding: of the colour images: ``rgb8`` or ``bgr8``.
-        right: whether to publish the right image (where it was rendered) and its calibration.
+        right: whether to publish the right camera's calibration, and its image where rendered.
         truth: whether to publish the true labels.
     """
     return [_frame_messages(frame, encoding, right, truth) for frame in frames]
@@ -62,9 +62,10 @@ def _frame_messages(frame: StereoFrame, encoding: str, right: bool, truth: bool)
         "image": _colour_image(frame.left, LEFT_FRAME, encoding),
         "camera_info": camera_info(rig.camera, LEFT_FRAME),
     }
+    if right:
+        at_once["right/camera_info"] = camera_info(rig.camera, RIGHT_FRAME, rig.baseline)
     if right and frame.right is not None:
         at_once["right/image"] = _colour_image(frame.right, RIGHT_FRAME, encoding)
-        at_once["right/camera_info"] = camera_info(rig.camera, RIGHT_FRAME, rig.baseline)
     if truth:
         at_once["truth/labels"] = _image(frame.labels, LEFT_FRAME, "mono8")
     return FrameMessages(at_once, disparity_message(frame.sensor_disparity, LEFT_FRAME))

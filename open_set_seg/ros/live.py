@@ -1,0 +1,193 @@
+"""The demo's drive over real DDS: simulator and detector are processes, this one records."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from stereo_msgs.msg import DisparityImage
+from visualization_msgs.msg import MarkerArray
+
+from open_set_seg.bags import BagWriter, topics
+from open_set_seg.ros.processes import Executable, ProcessError, isolated_environment
+from open_set_seg.ros.recorder import Recorder
+
+DIAGNOSTICS = "/diagnostics"
+DETECTOR_STATUSES = (": detector", ": pairing", ": problems")
+INPUTS = {
+    topics.IMAGE: Image,
+    topics.CAMERA_INFO: CameraInfo,
+    topics.RIGHT_IMAGE: Image,
+    topics.RIGHT_CAMERA_INFO: CameraInfo,
+    topics.DISPARITY: DisparityImage,
+}
+OUTPUTS = {
+    topics.SEGMENTATION: Image,
+    topics.ANOMALY: Image,
+    topics.OVERLAY: Image,
+    topics.OBSTACLE_LIST: PointCloud2,
+    "/detector/obstacles/markers": MarkerArray,
+    DIAGNOSTICS: DiagnosticArray,
+}
+STARTING_S = 90.0  # importing and loading on a busy machine
+SETTLING_S = 0.5  # the detector sees its listeners a moment after they see it
+ANSWERING_S = 5.0  # the longest that the detector may take for the last image
+REPORTING_S = 1.2  # pictures come after the segmentation, and diagnostics once a second
+STEP_S = 0.05
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """How the playing went.
+
+    Attributes:
+        device: device and network in words, as the detector's diagnostics say it.
+        interrupted: whether the user stopped it; the recording holds what there was until then.
+        details: the detector's last diagnostics.
+    """
+
+    device: str
+    interrupted: bool
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def play_live(
+    drive: Path,
+    bag: Path,
+    model: Path,
+    device: str,
+    rate_hz: float,
+    logs: Path,
+    progress: Callable[[int], None],
+) -> LiveReport:
+    """Play a saved drive from one process into a detector in another, and record both.
+
+    Args:
+        drive: folder of a saved drive.
+        bag: folder that the recording becomes.
+        model, device: of the detector.
+        rate_hz: frames a second.
+        logs: folder for what the two processes write.
+        progress: called with the number of frames for which a result has arrived.
+
+    Raises:
+        ProcessError: one of the processes failed; with the end of its log.
+    """
+    environment = isolated_environment(domain_id=1 + os.getpid() % 100)
+    with _node("recorder", environment) as (node, spin), BagWriter(bag) as writer:
+        recorder = Recorder(node, writer)
+        interrupted = False
+        detector = Executable(
+            "open_set_seg.ros.node",
+            {"model": model, "device": device},
+            environment,
+            logs / "detector.log",
+        )
+        simulator = Executable(
+            "open_set_seg.ros.simulator",
+            {"drive": drive, "rate_hz": rate_hz, "wait_for_subscribers": 2},
+            environment,
+            logs / "simulator.log",
+        )
+        try:
+            with detector:
+                recorder.subscribe(OUTPUTS)
+                _wait_for_detector(node, spin, detector)
+                # The simulator waits for two listeners, so this one comes last.
+                recorder.subscribe(INPUTS)
+                with simulator:
+                    _follow(recorder, spin, detector, simulator, progress)
+        except KeyboardInterrupt:
+            interrupted = True
+        details = _diagnostics(recorder)
+    return LiveReport(details.get("device", ""), interrupted, details)
+
+
+def _wait_for_detector(node: Node, spin: Callable[[], None], detector: Executable) -> None:
+    deadline = time.monotonic() + STARTING_S
+    while node.count_publishers(topics.OVERLAY) == 0:
+        detector.check()
+        if time.monotonic() > deadline:
+            raise ProcessError(f"the detector was not ready within {STARTING_S:g} s")
+        spin()
+    _spin_for(spin, SETTLING_S)
+
+
+def _follow(
+    recorder: Recorder,
+    spin: Callable[[], None],
+    detector: Executable,
+    simulator: Executable,
+    progress: Callable[[int], None],
+) -> None:
+    """Spin until the simulator has ended and the detector has answered its last image."""
+    ended = None
+    while True:
+        spin()
+        detector.check()
+        simulator.check()
+        progress(recorder.counts[topics.SEGMENTATION])
+        if simulator.exit_code is None:
+            continue
+        ended = ended or time.monotonic()
+        # Frames may be dropped for newer ones, but the last one has none to be dropped for.
+        last = recorder.newest_stamp(topics.IMAGE)
+        answered = last is not None and recorder.newest_stamp(topics.SEGMENTATION) == last
+        if answered or time.monotonic() - ended > ANSWERING_S:
+            break
+    _spin_for(spin, REPORTING_S)
+
+
+def _spin_for(spin: Callable[[], None], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        spin()
+
+
+def _diagnostics(recorder: Recorder) -> dict[str, Any]:
+    """Key -> value of what the detector says about itself, its inputs aside."""
+    message = recorder.newest(DIAGNOSTICS)
+    statuses = message.status if message is not None else []
+    return {
+        entry.key: entry.value
+        for status in statuses
+        if status.name.endswith(DETECTOR_STATUSES)
+        for entry in status.values
+    }
+
+
+@contextmanager
+def _node(name: str, environment: Mapping[str, str]) -> Iterator[tuple[Node, Callable[[], None]]]:
+    """A node in a context of its own under an environment, and a function that spins it once."""
+    before = {key: os.environ.get(key) for key in environment}
+    os.environ.update(environment)
+    context = rclpy.Context()
+    try:
+        rclpy.init(
+            context=context,
+            domain_id=int(environment["ROS_DOMAIN_ID"]),
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        node = rclpy.create_node(name, context=context)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        try:
+            yield node, lambda: executor.spin_once(timeout_sec=STEP_S)
+        finally:
+            executor.shutdown()
+            node.destroy_node()
+    finally:
+        rclpy.try_shutdown(context=context)
+        for key, value in before.items():
+            os.environ.pop(key, None) if value is None else os.environ.update({key: value})
