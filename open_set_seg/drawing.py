@@ -19,6 +19,9 @@ PLATE_COLOUR = (0, 0, 0)
 KNOWN_OUTLINE = (0, 230, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
+# (left, top, width, height) in pixels.
+Box = tuple[int, int, int, int]
+
 
 def draw_overlay(image: ImageRGB, result: FrameResult, label_space: LabelSpace) -> ImageRGB:
     """The camera image with class colours, outlined obstacles and their distances.
@@ -44,7 +47,7 @@ def draw_overlay(image: ImageRGB, result: FrameResult, label_space: LabelSpace) 
         cv2.polylines(canvas, outline, True, PLATE_COLOUR, thickness + 2, cv2.LINE_AA)
         colour = UNKNOWN_COLOUR if obstacle.kind == UNKNOWN_NAME else KNOWN_OUTLINE
         cv2.polylines(canvas, outline, True, colour, thickness, cv2.LINE_AA)
-    writer = _Writer(canvas)
+    writer = _Writer(canvas, [obstacle.box for obstacle in result.obstacles])
     for obstacle in result.obstacles:
         left, top, width, height = obstacle.box
         writer.write(_caption(obstacle), left + width // 2, top, top + height)
@@ -94,16 +97,18 @@ def _caption(obstacle: Obstacle) -> str:
     if math.isnan(obstacle.distance):
         return f"{kind}? m"
     # "± 0.0" would claim a certainty that no sensor has.
-    digits = 1 if obstacle.distance_sigma >= 0.1 else 2
-    return f"{kind}{obstacle.distance:.{digits}f} ± {obstacle.distance_sigma:.{digits}f} m"
+    sigma = max(obstacle.distance_sigma, 0.01)
+    digits = 1 if sigma >= 0.1 else 2
+    return f"{kind}{obstacle.distance:.{digits}f} ± {sigma:.{digits}f} m"
 
 
 class _Writer:
-    """Writes captions on dark plates that stay inside the image and off each other."""
+    """Writes captions on dark plates that stay inside the image, off each other and off boxes."""
 
-    def __init__(self, canvas: NDArray[np.uint8]) -> None:
+    def __init__(self, canvas: NDArray[np.uint8], boxes: list[Box]) -> None:
         self._canvas = canvas
-        self._taken: list[tuple[int, int, int, int]] = []
+        self._boxes = boxes
+        self._taken: list[Box] = []
         self._scale = max(0.4, canvas.shape[1] / 1600)
         self._thickness = max(1, round(1.6 * self._scale))
 
@@ -146,16 +151,20 @@ class _Writer:
         tops += [above - (2 + step) * (height + 1) for step in range(8)]
         tops += [below + (1 + step) * (height + 1) for step in range(8)]
         inside = [top for top in tops if 0 <= top < image_height - height]
-        free = [top for top in inside if not self._collides(left, top, width, height)]
-        top = (free or inside or [max(0, min(above, image_height - 1 - height))])[0]
+        readable = [top for top in inside if not _meets((left, top, width, height), self._taken)]
+        clear = [top for top in readable if not _meets((left, top, width, height), self._boxes)]
+        somewhere = [max(0, min(above, image_height - 1 - height))]
+        top = (clear or readable or inside or somewhere)[0]
         self._taken.append((left, top, width, height))
         return left, top
 
-    def _collides(self, left: int, top: int, width: int, height: int) -> bool:
-        return any(
-            left < other_left + other_width
-            and other_left < left + width
-            and top < other_top + other_height
-            and other_top < top + height
-            for other_left, other_top, other_width, other_height in self._taken
-        )
+
+def _meets(box: Box, others: list[Box]) -> bool:
+    left, top, width, height = box
+    return any(
+        left < other_left + other_width
+        and other_left < left + width
+        and top < other_top + other_height
+        and other_top < top + height
+        for other_left, other_top, other_width, other_height in others
+    )

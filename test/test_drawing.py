@@ -112,6 +112,17 @@ def test_captions_of_neighbours_do_not_cover_each_other():
     assert white_of_both.sum() > 1.8 * white_of_one.sum()
 
 
+def test_captions_leave_the_obstacles_in_sight():
+    lower, upper = obstacle_at(200, 150, 30, 20), obstacle_at(200, 125, 30, 20)
+    both = overlay(256, 512, [lower, upper])
+    for box in (lower, upper):
+        left, top, width, height = box.box
+        inside = both[top + 3 : top + height - 3, left + 3 : left + width - 3]
+        # Neither plate nor text: the blended colours alone.
+        assert (inside > 20).all()
+        assert (inside < 200).all()
+
+
 def test_unknown_distance_is_drawn_as_such():
     known = overlay(256, 512, [obstacle_at(200, 150, 20, 20)])
     unknown = overlay(256, 512, [obstacle_at(200, 150, 20, 20, math.nan, math.nan)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from open_set_seg.frame import Obstacle
-from open_set_seg.metrics import MatchRule, TrueObject, object_metrics
+from open_set_seg.metrics import MatchRule, TrueObject, match_objects, object_metrics
 
 H, W = 60, 80
 
@@ -81,6 +81,16 @@ def test_of_two_detections_the_one_that_covers_more_gives_the_distance():
         metrics = object_metrics([(obstacles, [TrueObject(THING, 12.0)])])
         assert metrics.overall.bias == pytest.approx(0.1)
         assert metrics.false_per_frame == 0
+
+
+def test_matching_names_the_finder_of_every_object():
+    elsewhere, part = mask_of(0, 10, 60, 70), mask_of(20, 26, 20, 40)
+    obstacles = [detection(elsewhere, 9.0), detection(part, 12.0), detection(THING, 12.0)]
+    objects = [TrueObject(mask_of(50, 60, 0, 10), 20.0), TrueObject(THING, 12.0)]
+    matching = match_objects(obstacles, objects)
+    assert matching.true == (False, True, True)
+    assert matching.finders == (None, 2)
+    assert matching.asked == (True, True)
 
 
 def test_false_detections_are_counted_by_their_own_distance():
