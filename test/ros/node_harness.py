@@ -72,7 +72,8 @@ class FakeDetector:
         labels[4:6, 4:7], anomaly[4:6, 4:7] = 12, 0.75
         range_map, distance = None, float("nan")
         if frame.range_input is not None:
-            depth = (FOCAL * BASELINE / frame.range_input.values).astype(np.float32)
+            with np.errstate(divide="ignore"):
+                depth = (FOCAL * BASELINE / frame.range_input.values).astype(np.float32)
             range_map, distance = RangeMap(depth, depth * 0.01), float(depth[4, 4])
         obstacles = (make_obstacle(distance),) if self.obstacles and self.examined else ()
         return FrameResult(

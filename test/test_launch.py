@@ -1,0 +1,93 @@
+"""The launch files, where ROS's launch packages are importable (no registry has them)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("launch_ros", reason="launch_ros is part of a ROS installation")
+
+from launch import LaunchContext
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.launch_description_sources import get_launch_description_from_python_launch_file
+from launch_ros.actions import Node
+
+LAUNCH = Path(__file__).parents[1] / "launch"
+FILES = sorted(path.name for path in LAUNCH.glob("*.launch.py"))
+# The arguments that users of other packages expect to find.
+EXPECTED = {
+    "namespace", "name", "use_sim_time", "params_file", "log_level", "image", "camera_info",
+    "disparity", "model", "device", "image_transport",
+}  # fmt: skip
+
+
+def describe(name: str):
+    return get_launch_description_from_python_launch_file(str(LAUNCH / name))
+
+
+def run(description, **arguments: str):
+    """Everything that a launch of the file would do, includes and functions resolved."""
+    context = LaunchContext()
+    context.launch_configurations.update(arguments)
+    done, pending = [], list(description.entities)
+    while pending:
+        entity = pending.pop(0)
+        done.append(entity)
+        if not isinstance(entity, Node):
+            pending = list(entity.visit(context) or []) + pending
+    return done, context
+
+
+def test_all_three_files_are_there():
+    assert FILES == ["demo.launch.py", "detector.launch.py", "replay.launch.py"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_argument_is_described(name):
+    arguments = describe(name).get_launch_arguments()
+    assert {argument.name for argument in arguments} >= EXPECTED
+    for argument in arguments:
+        assert "." in argument.description, argument.name
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "executables"),
+    [
+        ("detector.launch.py", {}, ["detector"]),
+        ("demo.launch.py", {}, ["detector", "simulator"]),
+        ("replay.launch.py", {"bag": "somewhere"}, ["detector", "player"]),
+    ],
+)
+def test_files_start_their_nodes(name, arguments, executables):
+    done, _ = run(describe(name), **arguments)
+    nodes = [entity for entity in done if isinstance(entity, Node)]
+    assert [node.node_executable for node in nodes] == executables
+    assert {node.node_package for node in nodes} == {"open_set_seg"}
+
+
+def test_the_dds_profile_is_set_unless_the_user_has_one(monkeypatch):
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE", raising=False)
+    done, context = run(describe("detector.launch.py"))
+    assert any(isinstance(entity, SetEnvironmentVariable) for entity in done)
+    assert Path(context.environment["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/mine.xml")
+    done, _ = run(describe("detector.launch.py"))
+    assert not any(isinstance(entity, SetEnvironmentVariable) for entity in done)
+
+
+def test_a_replay_needs_a_bag():
+    (bag,) = [
+        argument
+        for argument in describe("replay.launch.py").entities
+        if isinstance(argument, DeclareLaunchArgument) and argument.name == "bag"
+    ]
+    assert bag.default_value is None
+
+
+def test_the_default_parameter_file_exists_and_names_every_node():
+    _, context = run(describe("detector.launch.py"))
+    path = context.launch_configurations["params_file"]
+    assert set(yaml.safe_load(Path(path).read_text())) == {"/**"}
