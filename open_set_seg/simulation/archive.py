@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from open_set_seg.frame import Camera, DisparityMap
+from open_set_seg.frame import Camera, DisparityMap, Mask
 from open_set_seg.simulation.stereo import StereoFrame, StereoRig, TrueObstacle
 
 INDEX = "drive.json"
@@ -76,13 +76,7 @@ def _describe(frame: StereoFrame, name: str) -> dict[str, Any]:
 def _restore(entry: dict[str, Any], folder: Path) -> StereoFrame:
     with np.load(folder / entry["file"], allow_pickle=False) as arrays:
         obstacles = tuple(
-            TrueObstacle(
-                **{
-                    key: tuple(value) if isinstance(value, list) else value
-                    for key, value in fields.items()
-                },
-                mask=arrays[f"mask_{fields['id']}"],
-            )
+            _restore_obstacle(fields, arrays[f"mask_{fields['id']}"])
             for fields in entry["obstacles"]
         )
         return StereoFrame(
@@ -95,3 +89,10 @@ def _restore(entry: dict[str, Any], folder: Path) -> StereoFrame:
             rig=StereoRig(Camera(**entry["camera"]), entry["baseline"]),
             obstacles=obstacles,
         )
+
+
+def _restore_obstacle(fields: dict[str, Any], mask: Mask) -> TrueObstacle:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+    }
+    return TrueObstacle(**values, mask=mask)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from open_set_seg.simulation.compiled import SHAPES, Integers, PosedScene
-from open_set_seg.simulation.materials import CUTOUTS, cut_out
+from open_set_seg.simulation.cutouts import CUTOUTS, cut_out
 from open_set_seg.simulation.primitives import (
     Ray,
     enter_ball,

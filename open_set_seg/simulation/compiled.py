@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +78,10 @@ def compile_scene(graph: SceneGraph) -> CompiledScene:
         for part in parts
     ]
 
-    def doubles(rows: list[tuple[float, ...]], columns: int) -> Doubles:
+    def doubles(rows: Sequence[tuple[float, ...]], columns: int) -> Doubles:
         return np.array(rows, np.float64).reshape(-1, columns)
 
-    def floats(rows: list[tuple[float, ...]], columns: int) -> Floats:
+    def floats(rows: Sequence[tuple[float, ...]], columns: int) -> Floats:
         return doubles(rows, columns).astype(np.float32)
 
     return CompiledScene(

@@ -18,39 +18,40 @@ Shape = Callable[[Floats, Floats, float, float, Floats], Floats]
 
 def _patch(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) -> Floats:
     edge = np.minimum(half_x - np.abs(x), half_z - np.abs(z)) + 0.02 * noise
-    return np.clip(edge / 0.03, 0.0, 1.0)
+    return np.asarray(np.clip(edge / 0.03, 0.0, 1.0), np.float32)
 
 
 def _stain(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) -> Floats:
     radius = np.hypot(x / half_x, z / half_z)
-    return np.clip(1.5 * (0.75 - radius + 0.22 * noise), 0.0, 1.0)
+    return np.asarray(np.clip(1.5 * (0.75 - radius + 0.22 * noise), 0.0, 1.0), np.float32)
 
 
 def _crack(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) -> Floats:
     wander = 0.16 * noise
     inside = np.abs(z) < half_z
-    return np.clip(1.0 - np.abs(x - wander) / half_x, 0.0, 1.0) * inside
+    opacity = np.clip(1.0 - np.abs(x - wander) / half_x, 0.0, 1.0)
+    return np.asarray(opacity * inside, np.float32)
 
 
 def _manhole(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) -> Floats:
     radius = np.hypot(x / half_x, z / half_z)
     ribs = 0.55 + 0.45 * (np.sin(x * 60.0) * np.sin(z * 60.0) > 0.0)
-    return np.where(radius > 0.86, 1.0, 0.72 * ribs) * (radius < 1.0)
+    return np.asarray(np.where(radius > 0.86, 1.0, 0.72 * ribs) * (radius < 1.0), np.float32)
 
 
 def _grate(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) -> Floats:
     inside = (np.abs(x) < half_x) & (np.abs(z) < half_z)
-    return inside * (0.55 + 0.45 * (np.sin(z * 70.0) > 0.0))
+    return np.asarray(inside * (0.55 + 0.45 * (np.sin(z * 70.0) > 0.0)), np.float32)
 
 
 def _bars(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) -> Floats:
     """A crosswalk: bars of half a metre, half a metre apart."""
     inside = (np.abs(x) < half_x) & (np.abs(z) < half_z)
-    return (inside & (x - np.floor(x) < 0.5)).astype(np.float32)
+    return np.asarray(inside & (x - np.floor(x) < 0.5), np.float32)
 
 
 def _block(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) -> Floats:
-    return ((np.abs(x) < half_x) & (np.abs(z) < half_z)).astype(np.float32)
+    return np.asarray((np.abs(x) < half_x) & (np.abs(z) < half_z), np.float32)
 
 
 def _arrow(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) -> Floats:
@@ -58,7 +59,7 @@ def _arrow(x: Floats, z: Floats, half_x: float, half_z: float, noise: Floats) ->
     tip = z - 0.25 * half_z
     head = (tip > 0.0) & (np.abs(x) < half_x * (1.0 - tip / (0.75 * half_z)))
     shaft = (np.abs(x) < 0.28 * half_x) & (np.abs(z + 0.375 * half_z) < 0.625 * half_z)
-    return (head | shaft).astype(np.float32)
+    return np.asarray(head | shaft, np.float32)
 
 
 DECALS: dict[str, Shape] = {
@@ -90,9 +91,8 @@ def apply_decals(
         ahead = decal.distance - eye[2]
         if not -6.0 < ahead < 90.0:
             continue
-        chosen = rays.within(_bounds(decal, graph.road, eye, rays))
-        chosen = order[chosen]
-        chosen = chosen[chosen >= 0]
+        inside = order[rays.within(_bounds(decal, graph.road, eye, rays))]
+        chosen = inside[inside >= 0].astype(np.int64)
         if chosen.size:
             _paint(points, chosen, albedo, decal, graph.road.wear)
 

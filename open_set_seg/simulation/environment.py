@@ -74,7 +74,7 @@ def make_light(seed: int) -> Light:
     blue = 0.05 * strength
     zenith = vary(rng, (0.30, 0.47, 0.74), 0.10)
     veil = 0.75 * (1.0 - strength)
-    zenith = tuple(c + (0.66 - c) * veil for c in zenith)
+    red, green, blue_sky = (c + (0.66 - c) * veil for c in zenith)
     horizon = vary(rng, (0.76, 0.82, 0.88), 0.05)
     level = sum(horizon) / 3.0
     return Light(
@@ -91,7 +91,7 @@ def make_light(seed: int) -> Light:
             0.5 * (horizon[1] + level),
             0.5 * (horizon[2] + level),
         ),
-        zenith=(zenith[0], zenith[1], zenith[2]),
+        zenith=(red, green, blue_sky),
         horizon=horizon,
         clouds=cover,
         offset=texture_origin(rng),

@@ -36,10 +36,10 @@ def develop(radiance: Floats, optics: Optics, noise_key: tuple[int, str] | None)
         rng = open_stream(*noise_key)
         deviation = np.sqrt(optics.read_noise**2 + optics.shot_noise**2 * image)
         image += deviation * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.clip(image * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
+    return np.asarray(np.clip(image * 255.0 + 0.5, 0.0, 255.0), np.uint8)
 
 
 def _vignette(height: int, width: int, strength: float) -> Floats:
     rows = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None] * np.float32(height / width)
     columns = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
-    return 1.0 - np.float32(strength) * (rows * rows + columns * columns)
+    return np.asarray(1.0 - strength * (rows * rows + columns * columns), np.float32)

@@ -52,6 +52,10 @@ class GroundPoints:
     across_footprint: Floats
     along_footprint: Floats
 
+    def take(self, chosen: NDArray[np.bool_]) -> GroundPoints:
+        """The chosen rows."""
+        return GroundPoints(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
 
 def meet_ground(
     dx: Floats, dy: Floats, road: Road, eye: NDArray[np.float64], footprint: float
@@ -91,7 +95,7 @@ def lateral_of(x: Floats, z: Floats, road: Road, eye: NDArray[np.float64]) -> Fl
     rate = 2.0 * np.pi / road.bend_length
     start = np.float32(rate * eye[2] + road.bend_phase)
     bend = np.float32(road.bend_amplitude) * np.sin(np.float32(rate) * z + start)
-    return (x + np.float32(eye[0]) - bend).astype(np.float32)
+    return np.asarray(x + np.float32(eye[0]) - bend, np.float32)
 
 
 def _classify(lateral: Floats, along: Floats, raised: NDArray[np.bool_], road: Road) -> Ints:
@@ -131,7 +135,8 @@ def ground_albedo(points: GroundPoints, road: Road) -> Floats:
     """(N, 3) colour of the bare ground, its painted lines included."""
     albedo = np.empty((len(points.depth), 3), np.float32)
     # Seen at a grazing angle a sample is long: a mean of both sides picks the pyramid's level.
-    footprint = points.across_footprint**0.4 * points.along_footprint**0.6
+    blend = points.across_footprint**0.4 * points.along_footprint**0.6
+    footprint = np.asarray(blend, np.float32)
     u = points.lateral + np.float32(road.offset[0])
     v = points.along + np.float32(road.offset[1])
     coarse = sample(fractal_noise(), u / 14.0, v / 14.0, footprint / 14.0)
@@ -158,7 +163,7 @@ def _asphalt(
     tone = 1.0 + 0.055 * coarse + np.float32(road.roughness) * fine + 0.05 * track
     gutter = np.clip(1.0 - (road.half_width - np.abs(points.lateral[chosen])) / 0.5, 0.0, 1.0)
     tone = tone * (1.0 - 0.22 * gutter)
-    return np.asarray(road.asphalt, np.float32) * tone[:, None].astype(np.float32)
+    return np.asarray(np.asarray(road.asphalt, np.float32) * tone[:, None], np.float32)
 
 
 def _paint(
@@ -193,7 +198,7 @@ def _paving(
     joint = (np.minimum(stone, 1.0 - stone) < 0.015) & (points.along_footprint[chosen] < 0.06)
     tone = np.where(kerb, 1.12 + 0.05 * fine - 0.3 * joint, tone)
     tone = np.where(points.kerb_face[chosen], 0.72 + 0.05 * fine, tone)
-    return np.asarray(road.paving, np.float32) * tone[:, None].astype(np.float32)
+    return np.asarray(np.asarray(road.paving, np.float32) * tone[:, None], np.float32)
 
 
 def _grass(
@@ -203,4 +208,4 @@ def _grass(
     colour = np.asarray(road.verge, np.float32) * tone[:, None]
     dry = np.clip(0.5 * coarse - 0.35, 0.0, 0.6)[:, None]
     earth = np.array([0.36, 0.31, 0.20], np.float32) * tone[:, None]
-    return (colour + (earth - colour) * dry).astype(np.float32)
+    return np.asarray(colour + (earth - colour) * dry, np.float32)

@@ -58,9 +58,9 @@ def _park_cars(seed: int, road: Road, end: float) -> list[SceneObject]:
     if road.shoulder < 1.8:
         return []
     cars = []
-    rng = open_stream(seed, "parking")
-    density = between(rng, 0.10, 0.55)
+    density = between(open_stream(seed, "parking"), 0.10, 0.55)
     for side in (-1, 1):
+        rng = open_stream(seed, f"parking/{side}")
         place = START
         for index in range(math.ceil((end - START) / 6.0)):
             place += between(rng, 5.9, 6.8)

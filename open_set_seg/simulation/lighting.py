@@ -20,14 +20,15 @@ def illuminate(albedo: Floats, normal: Floats, sunlit: Floats | float, light: Li
     sky_share = 0.72 - 0.28 * normal[:, 1]
     ambient = np.asarray(light.ambient, np.float32)
     colour = np.asarray(light.sun_colour, np.float32)
-    return np.maximum(albedo, 0.0) * (sky_share[:, None] * ambient + direct[:, None] * colour)
+    arriving = sky_share[:, None] * ambient + direct[:, None] * colour
+    return np.asarray(np.maximum(albedo, 0.0) * arriving, np.float32)
 
 
 def add_haze(radiance: Floats, depth: Floats, light: Light) -> Floats:
     """Fade towards the haze: ``exp(-haze * depth)`` of the surface remains."""
     remains = np.exp(-np.float32(light.haze) * depth)[:, None]
     haze = np.asarray(light.haze_colour, np.float32)
-    return (haze + (radiance - haze) * remains).astype(np.float32)
+    return np.asarray(haze + (radiance - haze) * remains, np.float32)
 
 
 def sky_radiance(dx: Floats, dy: Floats, light: Light) -> Floats:
@@ -42,4 +43,4 @@ def sky_radiance(dx: Floats, dy: Floats, light: Light) -> Floats:
     clouds = sample(fractal_noise(), u.astype(np.float32), v.astype(np.float32), 1.0 / 128.0)
     cover = np.clip((clouds - 1.6 + 2.4 * light.clouds) * 0.55, 0.0, 0.9) * (share[:, 0] ** 0.5)
     white = np.asarray(light.horizon, np.float32) * 0.35 + 0.62
-    return (colour + (white - colour) * cover[:, None]).astype(np.float32)
+    return np.asarray(colour + (white - colour) * cover[:, None], np.float32)

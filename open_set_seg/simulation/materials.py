@@ -1,4 +1,4 @@
-"""Colour of surfaces, and which of them have holes; all in the coordinates of the object.
+"""Colour of surfaces in the coordinates of the object.
 
 ``MATERIALS`` maps a name to a function from a ``Surface`` to its albedo (N, 3). ``pattern`` holds
 four numbers whose meaning is the material's own; each function says what they are.
@@ -6,70 +6,19 @@ four numbers whose meaning is the material's own; each function says what they a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from open_set_seg.simulation.textures import (
-    Floats,
-    Ints,
-    fractal_noise,
-    grain_noise,
-    hash_unit,
-    sample,
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Surface:
-    """Points on surfaces of one material; N rows, metres in the primitive's own axes.
-
-    Attributes:
-        local: (N, 3) from the primitive's centre; half: (N, 3) half sizes.
-        axis: (N,) dominant axis of the normal: 0 x, 1 y, 2 z.
-        across, up: (N,) coordinates on the face: horizontal, and height above the primitive's
-            bottom (on faces that look up or down: along z).
-        footprint: (N,) size of a sample on the surface.
-        gloss: (N,) share of sky that a mirror would show there, [0, 1].
-    """
-
-    local: Floats
-    half: Floats
-    axis: Ints
-    across: Floats
-    up: Floats
-    footprint: Floats
-    gloss: Floats
-    colour: Floats
-    accent: Floats
-    pattern: Floats
-    offset: Floats
-
-    def mottle(self, metres: float, fine: bool = False) -> Floats:
-        """Noise on the surface whose tile is ``metres`` wide."""
-        noise = grain_noise() if fine else fractal_noise()
-        scale = np.float32(1.0 / metres)
-        u = (self.across + self.offset[:, 0]) * scale
-        v = (self.up + self.offset[:, 1]) * scale
-        return sample(noise, u, v, self.footprint * scale)
-
-    def take(self, chosen: slice) -> Surface:
-        """The chosen rows."""
-        return Surface(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
-
-
-def _mix(first: Floats, second: Floats | float, share: Floats | NDArray[np.bool_]) -> Floats:
-    weight = share.astype(np.float32)[:, None]
-    return (first + (second - first) * weight).astype(np.float32)
+from open_set_seg.simulation.surface import Surface, mix
+from open_set_seg.simulation.textures import Floats, fractal_noise, hash_unit, sample
 
 
 def _plain(surface: Surface) -> Floats:
     """pattern[0]: strength of the mottling; pattern[1]: gloss."""
     strength = surface.pattern[:, 0] * surface.mottle(2.5)
     albedo = surface.colour * (1.0 + strength)[:, None]
-    return _mix(albedo, 0.75, surface.pattern[:, 1] * surface.gloss)
+    return mix(albedo, 0.75, surface.pattern[:, 1] * surface.gloss)
 
 
 def _facade(surface: Surface) -> Floats:
@@ -92,16 +41,16 @@ def _facade(surface: Surface) -> Floats:
     frame = inside & (x < reach_x + 0.07 / axis_width) & (y < reach_y + 0.07 / floor)
     glass = inside & (x < reach_x - 0.02 / axis_width) & (y < reach_y - 0.02 / floor)
     glass &= np.abs(x) > 0.03 / axis_width
-    albedo = _mix(albedo, surface.accent, frame)
+    albedo = mix(albedo, surface.accent, frame)
     mood = hash_unit(cell_x.astype(np.int64), cell_y.astype(np.int64), surface.offset[:, 0])
     pane = 0.08 + 0.22 * mood * mood + 0.30 * surface.gloss * (mood > 0.3)
     pane = np.where(mood > 0.88, 0.62, pane)  # a curtain
     tint = np.array([0.92, 0.98, 1.06], np.float32)
     albedo = np.where(glass[:, None], pane[:, None] * tint, albedo)
     ledge = wall & ((surface.up > height - 0.3) | (np.abs(surface.up - floor) < 0.12))
-    albedo = _mix(albedo, 0.8 * surface.accent, ledge)
+    albedo = mix(albedo, 0.8 * surface.accent, ledge)
     plinth = wall & (surface.up < 0.5)
-    return _mix(albedo, 0.45 * albedo + 0.08, plinth).astype(np.float32)
+    return mix(albedo, 0.45 * albedo + 0.08, plinth).astype(np.float32)
 
 
 def _foliage(surface: Surface) -> Floats:
@@ -109,7 +58,8 @@ def _foliage(surface: Surface) -> Floats:
     leaves = surface.mottle(1.1, fine=True)
     clumps = surface.mottle(3.5)
     shade = np.clip(0.92 + 0.30 * leaves + 0.16 * clumps, 0.25, 1.9)
-    return surface.colour * shade[:, None] + surface.accent * np.maximum(leaves, 0.0)[:, None]
+    glint = surface.accent * np.maximum(leaves, 0.0)[:, None]
+    return np.asarray(surface.colour * shade[:, None] + glint, np.float32)
 
 
 def _masonry(surface: Surface) -> Floats:
@@ -128,7 +78,7 @@ def _masonry(surface: Surface) -> Floats:
     tone = 1.0 + surface.pattern[:, 3] * tone + 0.09 * surface.mottle(5.0)
     damp = np.clip(0.35 - surface.up, 0.0, 0.35) * 0.9
     albedo = surface.colour * (tone * (1.0 - damp))[:, None]
-    return _mix(albedo, surface.accent, surface.pattern[:, 2] * joint)
+    return mix(albedo, surface.accent, surface.pattern[:, 2] * joint)
 
 
 def _car_paint(surface: Surface) -> Floats:
@@ -137,7 +87,7 @@ def _car_paint(surface: Surface) -> Floats:
     half = surface.half
     height = surface.up / (2.0 * half[:, 1])
     albedo = surface.colour * (1.0 + 0.02 * surface.mottle(2.0))[:, None]
-    albedo = _mix(
+    albedo = mix(
         albedo, 0.85, surface.pattern[:, 0] * surface.gloss * (0.3 + 0.7 * (height > 0.55))
     )
     trim = (height < 0.16) & (surface.axis != 1)
@@ -147,8 +97,8 @@ def _car_paint(surface: Surface) -> Floats:
         trim |= side & (radius < 0.40)
     seams = side & (height > 0.16) & (np.abs(np.abs(z + 0.1) - 0.32 * half[:, 2]) < 0.015)
     handle = side & (np.abs(height - 0.78) < 0.04) & (np.abs(np.abs(z + 0.35) - 0.1) < 0.09)
-    albedo = _mix(albedo, 0.05, trim)
-    albedo = _mix(albedo, 0.5 * albedo, seams | handle)
+    albedo = mix(albedo, 0.05, trim)
+    albedo = mix(albedo, 0.5 * albedo, seams | handle)
     end = surface.axis == 2
     lamp = end & (np.abs(height - 0.68) < 0.13) & (np.abs(x) > 0.62 * half[:, 0])
     rear = z < 0.0
@@ -156,8 +106,8 @@ def _car_paint(surface: Surface) -> Floats:
     albedo = np.where((lamp & ~rear)[:, None], np.array([0.85, 0.87, 0.88], np.float32), albedo)
     plate = end & (np.abs(height - 0.36) < 0.08) & (np.abs(x) < 0.26)
     grille = end & ~rear & (np.abs(height - 0.55) < 0.10) & (np.abs(x) < 0.5 * half[:, 0])
-    albedo = _mix(albedo, 0.06, grille)
-    return _mix(albedo, 0.78, plate)
+    albedo = mix(albedo, 0.06, grille)
+    return mix(albedo, 0.78, plate)
 
 
 def _car_cabin(surface: Surface) -> Floats:
@@ -170,9 +120,9 @@ def _car_cabin(surface: Surface) -> Floats:
     )
     glass &= share < 0.93 - 0.35 * (1.0 - surface.pattern[:, 1]) * height
     glass &= ~((surface.axis == 0) & (np.abs(surface.across + 0.05) < 0.05))
-    body = _mix(surface.colour, 0.85, surface.pattern[:, 0] * surface.gloss)
+    body = mix(surface.colour, 0.85, surface.pattern[:, 0] * surface.gloss)
     pane = 0.05 + 0.55 * surface.gloss * (0.5 + 0.5 * height)
-    return np.where(glass[:, None], pane[:, None] * np.float32([0.94, 1.0, 1.05]), body)
+    return np.where(glass[:, None], pane[:, None] * np.array([0.94, 1.0, 1.05], np.float32), body)
 
 
 def _sign(surface: Surface) -> Floats:
@@ -183,7 +133,7 @@ def _sign(surface: Surface) -> Floats:
     radius = np.where(
         surface.pattern[:, 0] == 1.0, np.hypot(x, y), np.maximum(np.abs(x), np.abs(y))
     )
-    albedo = _mix(surface.colour, surface.accent, radius > 0.78)
+    albedo = mix(surface.colour, surface.accent, radius > 0.78)
     choice = surface.pattern[:, 1]
     bar = (np.abs(y) < 0.16) & (np.abs(x) < 0.58)
     arrow = (np.abs(x) < 0.12 + 0.3 * (y + 0.55) * (y < -0.1)) & (np.abs(y) < 0.55)
@@ -211,7 +161,7 @@ def _stripes(surface: Surface) -> Floats:
     run = (
         surface.up + surface.pattern[:, 1] * surface.across + surface.offset[:, 0]
     ) / surface.pattern[:, 0]
-    albedo = _mix(surface.colour, surface.accent, run - np.floor(run) < surface.pattern[:, 2])
+    albedo = mix(surface.colour, surface.accent, run - np.floor(run) < surface.pattern[:, 2])
     return albedo * (1.0 + surface.pattern[:, 3] * surface.mottle(1.7))[:, None]
 
 
@@ -220,7 +170,7 @@ def _checks(surface: Surface) -> Floats:
     cells = np.floor(surface.across / surface.pattern[:, 0]) + np.floor(
         surface.up / surface.pattern[:, 0]
     )
-    albedo = _mix(surface.colour, surface.accent, cells % 2.0 == 0.0)
+    albedo = mix(surface.colour, surface.accent, cells % 2.0 == 0.0)
     return albedo * (1.0 + surface.pattern[:, 3] * surface.mottle(1.7))[:, None]
 
 
@@ -233,7 +183,7 @@ def _blotches(surface: Surface) -> Floats:
     )
     spots = sample(fractal_noise(), u, v, surface.footprint * scale)
     share = np.clip((spots - surface.pattern[:, 1]) * 4.0, 0.0, 1.0)
-    albedo = _mix(surface.colour, surface.accent, share)
+    albedo = mix(surface.colour, surface.accent, share)
     return albedo * (1.0 + surface.pattern[:, 3] * surface.mottle(0.9, fine=True))[:, None]
 
 
@@ -256,7 +206,7 @@ def _timber(surface: Surface) -> Floats:
         surface.footprint * scale * 4.0,
     )
     albedo = surface.colour * (tone + surface.pattern[:, 1] * fibre)[:, None]
-    return _mix(albedo, 0.35 * albedo, edge < 0.012)
+    return mix(albedo, 0.35 * albedo, edge < 0.012)
 
 
 MATERIALS: dict[str, Callable[[Surface], Floats]] = {
@@ -277,40 +227,3 @@ MATERIALS: dict[str, Callable[[Surface], Floats]] = {
 }
 MATERIAL_CODES = {name: code for code, name in enumerate(MATERIALS)}
 MATERIAL_FUNCTIONS = tuple(MATERIALS.values())
-CUTOUTS = frozenset(MATERIAL_CODES[name] for name in ("foliage", "pickets", "mesh"))
-
-
-def cut_out(
-    code: int,
-    local: Sequence[Floats],
-    half: Floats,
-    pattern: Floats,
-    offset: Floats,
-) -> NDArray[np.bool_]:
-    """Where a perforated surface is solid; independent of view and resolution.
-
-    Args:
-        code: of a material in ``CUTOUTS``.
-        local: x, y, z (N,) metres from the primitive's centre.
-        half: (N, 3) half sizes; pattern: (N, 4) and offset: (N, 2) of the primitives.
-
-    Returns:
-        (N,) bool. Foliage: holes where noise is below ``pattern[1]``. Pickets: period
-        ``pattern[2]`` with a solid share of ``pattern[3]``, and two rails. Mesh: bars of width
-        ``pattern[3]`` every ``pattern[2]`` metres both ways.
-    """
-    x, y, z = local
-    if code == MATERIAL_CODES["foliage"]:
-        scale = 1.0 / pattern[:, 0]
-        u, v = x + 0.6 * z + offset[:, 0], y - 0.8 * z + offset[:, 1]
-        return sample(fractal_noise(), u * scale, v * scale, 4.0 / 256.0) > pattern[:, 1]
-    period, tall = pattern[:, 2], half[:, 1]
-    along, up = np.where(half[:, 0] > half[:, 2], x, z) / period, tall - y
-    phase = along - np.floor(along)
-    if code == MATERIAL_CODES["pickets"]:
-        rails = np.minimum(np.abs(up - 0.35 * tall), np.abs(up - 1.6 * tall)) < 0.045
-        return (phase < pattern[:, 3]) | rails
-    rise = up / period
-    bars = pattern[:, 3] / period
-    frame = (up > 2.0 * tall - 0.06) | (up < 0.06)
-    return (phase < bars) | (rise - np.floor(rise) < bars) | frame

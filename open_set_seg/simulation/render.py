@@ -17,11 +17,11 @@ from open_set_seg.label_spaces import STREETHAZARDS
 from open_set_seg.simulation.casting import cast
 from open_set_seg.simulation.compiled import CompiledScene, Integers, PosedScene, pose_scene
 from open_set_seg.simulation.decals import apply_decals
-from open_set_seg.simulation.ground import ground_albedo, meet_ground
+from open_set_seg.simulation.ground import GroundPoints, ground_albedo, meet_ground
 from open_set_seg.simulation.lighting import add_haze, illuminate, sky_radiance
-from open_set_seg.simulation.materials import MATERIAL_FUNCTIONS, Surface
 from open_set_seg.simulation.rays import Rays
 from open_set_seg.simulation.scene import SceneGraph
+from open_set_seg.simulation.shading import shade_solids
 from open_set_seg.simulation.shadows import ShadowMap, build_shadow_map, look_up
 from open_set_seg.simulation.textures import Floats
 
@@ -109,10 +109,10 @@ def render_view(
         edges = find_edges(radiance, base.thing.reshape(height, width))
         fine = trace(_edge_samples(camera, heading, edges, supersampling), moment)
         radiance[edges] = _mean_of_runs(fine.radiance, supersampling**2)
-    owner = np.where(
-        base.thing >= 0, compiled.owner[moment.scene.row[np.maximum(base.thing, 0)]], 0
-    )
-    unknown = np.where(base.thing >= 0, compiled.unknown_id[owner], 0).astype(np.int32)
+    unknown = np.zeros(base.thing.shape, np.int32)
+    solid = base.thing >= 0
+    owner = compiled.owner[moment.scene.row[base.thing[solid]]]
+    unknown[solid] = compiled.unknown_id[owner]
     return View(
         radiance=radiance,
         labels=base.label.astype(np.uint8).reshape(height, width),
@@ -135,8 +135,25 @@ def trace(rays: Rays, moment: Moment) -> Samples:
 
     bare = hit[down] < 0
     visible = down[bare]
-    ground = type(ground)(*(getattr(ground, name)[bare] for name in ground.__dataclass_fields__))
-    order = np.full(count, -1, np.int32)
+    radiance[visible], label[visible] = _shade_ground(rays, moment, visible, ground.take(bare))
+    solid = np.flatnonzero(hit >= 0)
+    # Sorted by material, every material is one slice.
+    material = moment.scene.compiled.material[moment.scene.row[hit[solid]]]
+    solid = solid[np.argsort(material, kind="stable")]
+    radiance[solid], label[solid] = shade_solids(
+        rays, moment.scene, solid, hit[solid], inverse_depth
+    )
+    sky = np.flatnonzero((hit < 0) & (inverse_depth == 0.0))
+    radiance[sky] = sky_radiance(rays.dx[sky], rays.dy[sky], graph.light)
+    return Samples(radiance, label, inverse_depth, np.where(hit >= 0, hit, -1 - label))
+
+
+def _shade_ground(
+    rays: Rays, moment: Moment, visible: NDArray[np.int64], ground: GroundPoints
+) -> tuple[Floats, Integers]:
+    """Radiance (M, 3) and label (M,) of the rays ``visible``, which met the ``ground`` points."""
+    graph = moment.graph
+    order = np.full(len(rays.dx), -1, np.int32)
     order[visible] = np.arange(len(visible), dtype=np.int32)
     albedo = ground_albedo(ground, graph.road)
     apply_decals(ground, order, albedo, graph, moment.eye, rays)
@@ -144,124 +161,7 @@ def trace(rays: Rays, moment: Moment) -> Samples:
     normal = np.zeros_like(albedo)
     normal[:, 1] = -1.0
     lit = illuminate(albedo, normal, sun, graph.light) * ambient[:, None]
-    radiance[visible] = add_haze(lit, ground.depth, graph.light)
-    label[visible] = ground.label
-
-    solid = np.flatnonzero(hit >= 0)
-    # Sorted by material, every material is one slice.
-    material = moment.scene.compiled.material[moment.scene.row[hit[solid]]]
-    solid = solid[np.argsort(material, kind="stable")]
-    radiance[solid], label[solid] = _shade_solids(rays, moment, solid, hit[solid], inverse_depth)
-    sky = np.flatnonzero((hit < 0) & (inverse_depth == 0.0))
-    radiance[sky] = sky_radiance(rays.dx[sky], rays.dy[sky], graph.light)
-    return Samples(radiance, label, inverse_depth, np.where(hit >= 0, hit, -1 - label))
-
-
-def _shade_solids(
-    rays: Rays,
-    moment: Moment,
-    chosen: NDArray[np.int64],
-    hit: Integers,
-    inverse_depth: Floats,
-) -> tuple[Floats, Integers]:
-    """Radiance (M, 3) and label (M,) of the chosen rays, which met the primitives ``hit``."""
-    scene, compiled = moment.scene, moment.scene.compiled
-    row = scene.row[hit]
-    depth = 1.0 / inverse_depth[chosen]
-    point = np.stack([rays.dx[chosen], rays.dy[chosen], np.ones_like(depth)], axis=1)
-    point *= depth[:, None]
-    rotation = scene.rotation.astype(np.float32)[hit]
-    half = compiled.half.astype(np.float32)[row]
-    offset = point - scene.centre.astype(np.float32)[hit]
-    local = np.einsum("nji,nj->ni", rotation, offset)
-    own_normal = _local_normals(local / half, compiled.shape[row], compiled.taper[row], half)
-    normal = np.einsum("nij,nj->ni", rotation, own_normal)
-    surface = _surface(compiled, row, local, half, own_normal, depth * rays.footprint)
-    surface = _reflect(surface, point, normal)
-    albedo = np.empty((len(chosen), 3), np.float32)
-    for members in _runs(compiled.material[row]):
-        code = compiled.material[row[members.start]]
-        albedo[members] = MATERIAL_FUNCTIONS[code](surface.take(members))
-    lit = illuminate(albedo, normal, 1.0, moment.graph.light)
-    # Near the ground less of the sky is seen.
-    height = np.maximum(scene.base.astype(np.float32)[hit] - point[:, 1], 0.0)
-    lit *= (1.0 - 0.38 * np.exp(-height / 0.28))[:, None]
-    return add_haze(lit, depth, moment.graph.light), compiled.label[row]
-
-
-def _runs(codes: Integers) -> list[slice]:
-    """Slices of equal entries of sorted codes."""
-    cuts = np.flatnonzero(np.diff(codes)) + 1
-    starts = [0, *cuts.tolist()] if len(codes) else []
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(codes)], strict=True)]
-
-
-def _surface(
-    compiled: CompiledScene,
-    row: Integers,
-    local: Floats,
-    half: Floats,
-    normal: Floats,
-    footprint: Floats,
-) -> Surface:
-    axis = np.argmax(np.abs(normal), axis=1).astype(np.int32)
-    flat = axis == 1
-    return Surface(
-        local=local,
-        half=half,
-        axis=axis,
-        across=np.where(axis == 0, local[:, 2], local[:, 0]),
-        up=np.where(flat, local[:, 2], half[:, 1] - local[:, 1]),
-        footprint=footprint,
-        gloss=np.zeros_like(footprint),
-        colour=compiled.colour[row],
-        accent=compiled.accent[row],
-        pattern=compiled.pattern[row],
-        offset=compiled.offset[row],
-    )
-
-
-def _reflect(surface: Surface, point: Floats, normal: Floats) -> Surface:
-    """Fill in the gloss: how far up the mirrored view ray looks, Schlick's law on top."""
-    view = point / np.linalg.norm(point, axis=1, keepdims=True)
-    facing = np.einsum("ni,ni->n", view, normal)
-    upward = -(view[:, 1] - 2.0 * facing * normal[:, 1])
-    fresnel = 0.25 + 0.75 * (1.0 - np.clip(np.abs(facing), 0.0, 1.0)) ** 4
-    gloss = (np.clip(0.35 + 1.2 * upward, 0.0, 1.0) * fresnel).astype(np.float32)
-    fields = {name: getattr(surface, name) for name in surface.__dataclass_fields__}
-    return Surface(**(fields | {"gloss": gloss}))
-
-
-def _local_normals(
-    unit: Floats, shape: Integers, taper: NDArray[np.float64], half: Floats
-) -> Floats:
-    """(M, 3) outward normals in the primitives' axes at points in their unit frames."""
-    normal = unit / half  # of an ellipsoid, and of the side of a cylinder after the next lines
-    cylinder = shape == 2
-    cap = cylinder & (np.abs(unit[:, 1]) > 0.999)
-    slope = 0.5 * (1.0 - taper[:, 0].astype(np.float32))
-    normal[:, 1] = np.where(
-        cylinder, -slope * np.hypot(unit[:, 0], unit[:, 2]) / half[:, 1], normal[:, 1]
-    )
-    normal[cap] = 0.0
-    normal[cap, 1] = np.sign(unit[cap, 1])
-    box = np.flatnonzero(shape == 0)
-    if box.size:
-        q, t = unit[box], taper[box].astype(np.float32)
-        rise = 0.5 * (1.0 + q[:, 1])  # 1 below, 0 at the top
-        width = t[:, 0] + (1.0 - t[:, 0]) * rise
-        depth, shift = t[:, 1] + (1.0 - t[:, 1]) * rise, t[:, 2] * (1.0 - rise)
-        sides = np.stack([q[:, 0] / width, q[:, 1], (q[:, 2] - shift) / depth], axis=1)
-        face = np.argmax(np.abs(sides), axis=1)
-        own = np.zeros_like(q)
-        own[np.arange(len(q)), face] = np.sign(sides[np.arange(len(q)), face])
-        lean_x = np.where(face == 0, -0.5 * (1.0 - t[:, 0]), 0.0)
-        lean_z = np.where(face == 2, -0.5 * (1.0 - t[:, 1] - own[:, 2] * t[:, 2]), 0.0)
-        own[:, 1] += lean_x + lean_z
-        normal[box] = own / half[box]
-    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)).astype(
-        np.float32
-    )
+    return add_haze(lit, ground.depth, graph.light), ground.label
 
 
 def _mean_of_runs(values: Floats, count: int) -> Floats:
@@ -269,7 +169,7 @@ def _mean_of_runs(values: Floats, count: int) -> Floats:
     total = values[::count].copy()
     for index in range(1, count):
         total += values[index::count]
-    return total / np.float32(count)
+    return np.asarray(total / np.float32(count), np.float32)
 
 
 def find_edges(radiance: Floats, thing: Integers) -> NDArray[np.bool_]:

@@ -147,29 +147,32 @@ def _furniture(seed: int, road: Road, side: int, start: float, end: float) -> li
     """Lamps, signs, signals, bollards and trees between kerb and sidewalk."""
     rng = open_stream(seed, f"furniture/{side}")
     lift, kerb = road.kerb_height, side * (road.half_width + 0.45)
-    spacing, tree_spacing = between(rng, 18.0, 30.0), between(rng, 7.0, 16.0)
+    lamp_spacing, tree_spacing = between(rng, 18.0, 30.0), between(rng, 7.0, 16.0)
     has_trees, has_bollards = chance(rng, 0.40), chance(rng, 0.18)
+
+    def places(name: str, spacing: float, low: float, high: float) -> list[tuple[str, float]]:
+        own = open_stream(seed, f"{name}/{side}")
+        starts = np.arange(start, end, spacing).tolist()
+        return [
+            (f"{name}/{side}/{index}", place + between(own, low, high))
+            for index, place in enumerate(starts)
+        ]
+
     objects: list[SceneObject] = []
-    for index, place in enumerate(np.arange(start, end, spacing).tolist()):
-        along = place + between(rng, 0.0, 3.0)
-        objects.append(build_lamp(seed, f"lamp/{side}/{index}", kerb, along, lift))
-    for index, place in enumerate(np.arange(start, end, 12.0).tolist()):
-        along = place + between(rng, 3.0, 9.0)
-        kind = int(rng.choice(3, p=[0.62, 0.14, 0.24]))
-        key = f"sign/{side}/{index}"
-        if kind == 0:
+    for key, along in places("lamp", lamp_spacing, 0.0, 3.0):
+        objects.append(build_lamp(seed, key, kerb, along, lift))
+    for key, along in places("sign", 12.0, 3.0, 9.0):
+        kind = open_stream(seed, f"{key}/kind").random()
+        if kind < 0.62:
             objects.append(build_sign(seed, key, kerb, along, lift))
-        elif kind == 1:
+        elif kind < 0.76:
             objects.append(build_traffic_light(seed, key, kerb, along, lift))
     if has_trees:
-        for index, place in enumerate(np.arange(start, end, tree_spacing).tolist()):
-            along = place + between(rng, -1.0, 1.0)
-            objects.append(
-                build_tree(seed, f"street_tree/{side}/{index}", 1.08 * kerb, along, lift)
-            )
+        for key, along in places("street_tree", tree_spacing, -1.0, 1.0):
+            objects.append(build_tree(seed, key, 1.08 * kerb, along, lift))
     if has_bollards:
-        for index, place in enumerate(np.arange(start, end, 2.4).tolist()):
-            objects.append(build_bollard(seed, f"bollard/{side}/{index}", kerb, place, lift))
+        for key, along in places("bollard", 2.4, 0.0, 0.2):
+            objects.append(build_bollard(seed, key, kerb, along, lift))
     return objects
 
 

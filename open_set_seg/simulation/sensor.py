@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -35,7 +36,7 @@ class MatcherModel:
 
     def max_disparity(self, width: int) -> float:
         """End of the search range: a multiple of 16 minus 1, as block matchers have it."""
-        return 16.0 * max(1.0, np.ceil(self.search * width / 16.0)) - 1.0
+        return 16.0 * max(1, math.ceil(self.search * width / 16.0)) - 1.0
 
 
 def occluded(disparity: FloatImage) -> Mask:
@@ -104,9 +105,15 @@ def sense_disparity(
 def _noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> FloatImage:
     """Normal noise, half of its variance correlated over a few pixels."""
     own = rng.standard_normal(shape, dtype=np.float32)
-    shared = cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), 1.5)
-    shared /= max(float(shared.std()), 1e-6)
+    shared = _smooth_noise(rng, shape, 1.5)
     return np.asarray(np.float32(sigma * np.sqrt(0.5)) * (own + shared), np.float32)
+
+
+def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], radius: float) -> FloatImage:
+    """Noise of deviation 1 that is alike over about ``radius`` pixels."""
+    noise: FloatImage = rng.standard_normal(shape, dtype=np.float32)
+    smooth = np.asarray(cv2.GaussianBlur(noise, (0, 0), radius), np.float32)
+    return np.asarray(smooth / max(float(smooth.std()), 1e-6), np.float32)
 
 
 def _add_speckles(
@@ -124,10 +131,9 @@ def _add_speckles(
 
 def _textureless(rng: np.random.Generator, image: ImageRGB, threshold: float) -> Mask:
     """Where blocks look alike along the row: mostly refused, the more the smoother."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
     gradient = np.abs(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)) / 8.0
     support = cv2.blur(gradient, (9, 9))
-    patches = cv2.GaussianBlur(rng.standard_normal(grey.shape, dtype=np.float32), (0, 0), 3.0)
-    patches /= max(float(patches.std()), 1e-6)
+    patches = _smooth_noise(rng, image.shape[:2], 3.0)
     return np.asarray(support < threshold * (1.0 + 0.35 * patches) * 0.5)

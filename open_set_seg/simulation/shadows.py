@@ -54,9 +54,9 @@ def build_shadow_map(scene: PosedScene, light: Light, eye: Doubles) -> ShadowMap
         origin = np.array([left, front])
         sun = _draw(cast, np.ones(len(cast), bool), origin, cell, shape)
         contact = _draw(flat, touching, origin, cell, shape)
-        sun = cv2.GaussianBlur(sun, (0, 0), max(PENUMBRA / cell, 0.5))
-        contact = cv2.GaussianBlur(contact, (0, 0), max(CONTACT / cell, 0.5))
-        images.append(np.stack([sun, contact], axis=-1))
+        soft = cv2.GaussianBlur(sun, (0, 0), max(PENUMBRA / cell, 0.5))
+        rim = cv2.GaussianBlur(contact, (0, 0), max(CONTACT / cell, 0.5))
+        images.append(np.stack([soft, rim], axis=-1).astype(np.uint8))
         origins.append((float(left), float(front)))
     return ShadowMap(tuple(images), tuple(origins), tuple(level[0] for level in LEVELS))
 
@@ -138,4 +138,4 @@ def _outline_points(scene: PosedScene) -> Doubles:
     unit[..., 0] *= np.where(top, taper[:, None, 0], 1.0)
     unit[..., 2] = np.where(top, unit[..., 2] * narrow_z + shift, unit[..., 2])
     turned = np.einsum("qij,qkj->qki", scene.rotation, unit * half[:, None, :])
-    return turned + scene.centre[:, None, :]
+    return np.asarray(turned + scene.centre[:, None, :])

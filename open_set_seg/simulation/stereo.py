@@ -92,7 +92,7 @@ class StereoFrame:
     @property
     def outlier_mask(self) -> LabelImage:
         """(H, W) uint8: 0 inlier, 1 outlier, 255 where unlabelled."""
-        mask = (self.labels == STREETHAZARDS.unknown_id).astype(np.uint8)
+        mask = np.asarray(self.labels == STREETHAZARDS.unknown_id, np.uint8)
         mask[self.labels == UNLABELLED] = 255
         return mask
 

@@ -67,7 +67,7 @@ def sample(noise: Noise, u: Floats, v: Floats, footprint: Floats | float) -> Flo
     bottom = values[row1 + x0]
     bottom += (values[row1 + x1] - bottom) * fx
     top += (bottom - top) * fy
-    return top
+    return np.asarray(top, np.float32)
 
 
 def hash_unit(a: NDArray[np.integer], b: NDArray[np.integer] | int, salt: Floats | int) -> Floats:
@@ -78,7 +78,7 @@ def hash_unit(a: NDArray[np.integer], b: NDArray[np.integer] | int, salt: Floats
         ^ (np.asarray(salt) * 83_492_791).astype(np.int64)
     )
     mixed = (mixed ^ (mixed >> 13)) * 1_274_126_177
-    return (((mixed ^ (mixed >> 16)) & 0xFFFF) / np.float32(65_536.0)).astype(np.float32)
+    return np.asarray(((mixed ^ (mixed >> 16)) & 0xFFFF) / 65_536.0, np.float32)
 
 
 def _build(exponent: float, key: int) -> Noise:
