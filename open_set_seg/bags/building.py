@@ -1,7 +1,6 @@
 """Arrays -> messages of the rosbags library: what a recording made without ROS holds.
 
-The messages equal, byte for byte once serialised, those that a stereo camera driver and the
-detector node publish.
+The messages equal, field for field, those that the simulator and the detector node publish.
 """
 
 from __future__ import annotations

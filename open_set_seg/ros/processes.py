@@ -95,10 +95,10 @@ class Executable:
             told = "\n".join(f"  {line}" for line in lines) or "  (it wrote nothing)"
             raise ProcessError(f"{self.name} ended with exit code {code}; its last lines:\n{told}")
 
-    def stop(self) -> int:
-        """End it: SIGINT, and SIGKILL where that does not help; returns the exit code."""
+    def stop(self, gently: signal.Signals = signal.SIGINT) -> int:
+        """End it by a signal, and by SIGKILL where that does not help; returns the exit code."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(gently)
             try:
                 self._process.wait(STOPPING_S)
             except subprocess.TimeoutExpired:
@@ -110,6 +110,8 @@ def _as_yaml(value: object) -> str:
     """A parameter's value as the command line wants it: YAML, in which quoted text stays text."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_as_yaml, value))}]"
     if isinstance(value, (str, Path)):
         return "'" + str(value).replace("'", "''") + "'"
     return str(value)
