@@ -8,6 +8,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+import yaml
 
 import open_set_seg
 from open_set_seg.resources import find_resource
@@ -94,3 +95,20 @@ def test_resources_of_a_workspace_are_found_through_ament(tmp_path, monkeypatch)
     target.write_text("{}")
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nonexistent:{tmp_path}")
     assert find_resource("config/only_here.yaml") == target
+
+
+def test_readme_lists_every_parameter_with_its_default():
+    pytest.importorskip("rclpy")
+    from open_set_seg.ros.settings import PARAMETERS
+
+    rows = dict(
+        re.findall(
+            r"^\| `([\w.]+)` \| `(.*?)` \| (?:yes|no) \|", (ROOT / "README.md").read_text(), re.M
+        )
+    )
+    assert set(rows) == {parameter.name for parameter in PARAMETERS}
+    for parameter in PARAMETERS:
+        default = parameter.default
+        if isinstance(default, tuple):
+            default = list(default)
+        assert yaml.safe_load(rows[parameter.name]) == default, parameter.name
