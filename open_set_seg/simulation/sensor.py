@@ -29,7 +29,7 @@ class MatcherModel:
 
     quantum: float = 1.0 / 16.0
     sigma: float = 0.20
-    texture: float = 1.6
+    texture: float = 0.22
     fattening: int = 1
     speckles: float = 60.0
     search: float = 0.125
@@ -136,4 +136,4 @@ def _textureless(rng: np.random.Generator, image: ImageRGB, threshold: float) ->
     gradient = np.abs(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)) / 8.0
     support = cv2.blur(gradient, (9, 9))
     patches = _smooth_noise(rng, image.shape[:2], 3.0)
-    return np.asarray(support < threshold * (1.0 + 0.35 * patches) * 0.5)
+    return np.asarray(support < threshold * (1.0 + 0.35 * patches))

@@ -25,6 +25,7 @@ LEVELS = ((0.05, 22.4, 0.0, 48.0), (0.25, 64.0, 0.0, 220.0))
 PENUMBRA = 0.06  # metres
 CONTACT = 0.16  # metres
 CONTACT_DEPTH = 0.55
+SPECK = 0.7  # cells; smaller shadows are left out
 TOUCHING = 0.30  # metres above the ground up to which a solid darkens the ground below it
 
 
@@ -108,7 +109,8 @@ def _draw(
     cells = (points - origin) / cell - 0.5
     low, high = cells.min(axis=1), cells.max(axis=1)
     inside = (high >= 0).all(axis=1) & (low < [shape[1], shape[0]]).all(axis=1)
-    inside &= ((high - low) < 8000).all(axis=1)
+    size = (high - low).max(axis=1)
+    inside &= (size > SPECK) & (size < 8000)
     fixed = np.round(np.clip(cells, -30_000, 30_000) * 16.0).astype(np.int32)
     for index in np.flatnonzero(chosen & inside):
         cv2.fillConvexPoly(image, cv2.convexHull(fixed[index]), 255, cv2.LINE_AA, 4)

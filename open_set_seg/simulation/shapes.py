@@ -13,13 +13,11 @@ UPRIGHT: Vector = (0.0, 0.0, 0.0)
 
 def between_points(start: Vector, end: Vector) -> tuple[Vector, float, Vector]:
     """Centre, half length and angles that lay the y axis of a solid from ``start`` to ``end``."""
-    a, b = np.array(start), np.array(end)
-    axis = b - a
-    length = float(np.linalg.norm(axis))
-    pitch = math.acos(float(np.clip(axis[1] / length, -1.0, 1.0)))
-    centre = 0.5 * (a + b)
-    angles = (math.atan2(float(axis[0]), float(axis[2])), pitch, 0.0)
-    return (float(centre[0]), float(centre[1]), float(centre[2])), 0.5 * length, angles
+    x, y, z = (last - first for first, last in zip(start, end, strict=True))
+    length = math.sqrt(x * x + y * y + z * z)
+    pitch = math.acos(min(max(y / length, -1.0), 1.0))
+    centre = (start[0] + 0.5 * x, start[1] + 0.5 * y, start[2] + 0.5 * z)
+    return centre, 0.5 * length, (math.atan2(x, z), pitch, 0.0)
 
 
 def rod(start: Vector, end: Vector, radius: float, like: Primitive) -> Primitive:

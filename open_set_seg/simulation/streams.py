@@ -26,7 +26,7 @@ def open_stream(seed: int, key: str) -> np.random.Generator:
 
 def between(rng: np.random.Generator, low: float, high: float) -> float:
     """A Python float, uniform in [low, high)."""
-    return float(rng.uniform(low, high))
+    return low + (high - low) * float(rng.random())
 
 
 def log_between(rng: np.random.Generator, low: float, high: float) -> float:
