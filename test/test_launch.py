@@ -12,6 +12,9 @@ pytest.importorskip("launch_ros", reason="launch_ros is part of a ROS installati
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
+from launch.launch_description_sources.python_launch_file_utilities import (
+    load_python_launch_file_as_module,
+)
 from launch_ros.actions import Node
 
 LAUNCH = Path(__file__).parents[1] / "launch"
@@ -25,6 +28,10 @@ EXPECTED = {
 
 def describe(name: str):
     return get_launch_description_from_python_launch_file(str(LAUNCH / name))
+
+
+def load_module(name: str):
+    return load_python_launch_file_as_module(str(LAUNCH / name))
 
 
 def run(description, **arguments: str):
@@ -91,3 +98,11 @@ def test_the_default_parameter_file_exists_and_names_every_node():
     _, context = run(describe("detector.launch.py"))
     path = context.launch_configurations["params_file"]
     assert set(yaml.safe_load(Path(path).read_text())) == {"/**"}
+
+
+def test_a_replay_plays_the_inputs_and_not_the_outputs_of_an_earlier_detector():
+    _, context = run(describe("detector.launch.py"), image="/rig/left/image", disparity="far")
+    topics = load_module("replay.launch.py").list_input_topics(context)
+    assert {"/rig/left/image", "/rig/left/camera_info", "/far"} <= set(topics)
+    assert "/rig/left/image/compressed" in topics
+    assert not any("detector" in topic for topic in topics)

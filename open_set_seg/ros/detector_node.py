@@ -110,6 +110,8 @@ class DetectorNode:
         """Begin to listen and to report."""
         self._active = True
         self._inputs.subscribe()
+        topics = ", ".join(entry.topic for entry in self._inputs.all)
+        self._node.get_logger().info(f"listening to {topics}")
         self._reporter.begin()
         # Steady time: with use_sim_time, ROS timers stand still as long as no clock is published,
         # which is when reports are needed most.

@@ -117,11 +117,11 @@ class Outputs:
         return publisher is not None and publisher.get_subscription_count() > 0
 
     def publish(self, item: Publication) -> None:
-        """Everything that one frame gives, for topics with listeners."""
-        self._publish_images(item)
-        self._publish_pictures(item)
+        """Everything that one frame gives, for topics with listeners: obstacles first."""
         self._publish_obstacles(item)
+        self._publish_images(item)
         self._publish_geometry(item)
+        self._publish_pictures(item)
 
     def publish_label_info(self, stamp: Any, space: LabelSpace, threshold: float) -> None:
         """Class names and threshold; latched, and repeated for listeners that are not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,6 +12,7 @@ import pytest
 from node_harness import make_camera_info, make_obstacle
 from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
+from vision_stand_ins import VISION
 from visualization_msgs.msg import Marker
 
 from open_set_seg.frame import Camera, FrameResult, Prediction, RangeMap
@@ -223,81 +224,6 @@ def test_scaled_calibration_keeps_the_rays(scale):
     assert (source.width, source.p[0]) == (64, 100.0), "the original stays as it was"
 
 
-# Plain classes with the fields of vision_msgs 4.1, which has no wheel.
-@dataclass
-class Point:
-    x: float = 0.0
-    y: float = 0.0
-    z: float = 0.0
-
-
-@dataclass
-class Quaternion(Point):
-    w: float = 1.0
-
-
-@dataclass
-class Pose:
-    position: Point = field(default_factory=Point)
-    orientation: Quaternion = field(default_factory=Quaternion)
-
-
-@dataclass
-class PoseWithCovariance:
-    pose: Pose = field(default_factory=Pose)
-    covariance: list[float] = field(default_factory=lambda: [0.0] * 36)
-
-
-@dataclass
-class Hypothesis:
-    class_id: str = ""
-    score: float = 0.0
-
-
-@dataclass
-class ObjectHypothesisWithPose:
-    hypothesis: Hypothesis = field(default_factory=Hypothesis)
-    pose: PoseWithCovariance = field(default_factory=PoseWithCovariance)
-
-
-@dataclass
-class BoundingBox3D:
-    center: Pose = field(default_factory=Pose)
-    size: Point = field(default_factory=Point)
-
-
-@dataclass
-class Detection3D:
-    header: Any = None
-    results: list = field(default_factory=list)
-    bbox: BoundingBox3D = field(default_factory=BoundingBox3D)
-    id: str = ""
-
-
-@dataclass
-class Detection3DArray:
-    header: Any = None
-    detections: list = field(default_factory=list)
-
-
-@dataclass
-class VisionClass:
-    class_id: int = 0
-    class_name: str = ""
-
-
-@dataclass
-class LabelInfo:
-    header: Any = field(default_factory=Header)
-    class_map: list = field(default_factory=list)
-    threshold: float = 0.0
-
-
-VISION = VisionMessages(
-    Detection3DArray, Detection3D, ObjectHypothesisWithPose, LabelInfo, VisionClass
-)
-
-
 def test_label_info_names_every_id_and_unknown():
     message = build_label_info(VISION, HEADER, STREETHAZARDS, 0.7)
     names = {entry.class_id: entry.class_name for entry in message.class_map}
@@ -343,10 +269,11 @@ def test_vision_msgs_is_absent_without_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "vision_msgs", None)
     assert import_vision_messages() is None
     package = types.ModuleType("vision_msgs")
-    package.msg = types.SimpleNamespace(Detection3DArray=Detection3DArray)  # older: no LabelInfo
+    older = types.SimpleNamespace(Detection3DArray=VISION.Detection3DArray)  # no LabelInfo
+    package.msg = older
     monkeypatch.setitem(sys.modules, "vision_msgs", package)
     monkeypatch.setitem(sys.modules, "vision_msgs.msg", package.msg)
     assert import_vision_messages() is None
     for name in VisionMessages.__dataclass_fields__:
-        setattr(package.msg, name, globals()[name])
+        setattr(package.msg, name, getattr(VISION, name))
     assert import_vision_messages() == VISION
