@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 
+import cv2
+
 from open_set_seg.simulation.compiled import CompiledScene, compile_scene
 from open_set_seg.simulation.config import DriveConfig
 from open_set_seg.simulation.layout import build_scene
@@ -35,7 +37,10 @@ def render_drive(
     # Fresh interpreters: a forked child of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
     count = min(workers, config.frames)
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    # One thread each: the processes already fill the cores.
+    with ProcessPoolExecutor(
+        count, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
         return _collect(pool.map(render_frame, [config] * config.frames, numbers), config, progress)
 
 

@@ -71,11 +71,16 @@ def sample(noise: Noise, u: Floats, v: Floats, footprint: Floats | float) -> Flo
 
 
 def hash_unit(a: NDArray[np.integer], b: NDArray[np.integer] | int, salt: Floats | int) -> Floats:
-    """Pseudo-random number in [0, 1) of the cell (a, b), for tiles and windows."""
+    """Pseudo-random number in [0, 1) of the cell (a, b), for tiles and windows.
+
+    ``salt`` tells objects apart; it counts to three decimals.
+    """
+    # In integers and double precision, so that every version of numpy rounds alike.
+    grains = np.floor(np.asarray(salt, np.float64) * 1000.0).astype(np.int64)
     mixed = (
         np.asarray(a, np.int64) * 73_856_093
         ^ np.asarray(b, np.int64) * 19_349_663
-        ^ (np.asarray(salt) * 83_492_791).astype(np.int64)
+        ^ grains * 83_492_791
     )
     mixed = (mixed ^ (mixed >> 13)) * 1_274_126_177
     return np.asarray(((mixed ^ (mixed >> 16)) & 0xFFFF) / 65_536.0, np.float32)
