@@ -135,6 +135,8 @@ def run_demo(config: DemoConfig, live: LivePlayer | None = None) -> dict[str, An
     with watch.phase("playing"), _bar("driving", config.frames) as bar:
         play = partial(_play_live, config, drive, live) if live else partial(_play, config, drive)
         report = play(lambda done: _advance(bar, done))
+    if report.interrupted:
+        print("interrupted: showing what was recorded until then")
     with watch.phase("results"):
         summary, frames = _make_results(config, drive, metadata)
     summary = {
@@ -205,6 +207,8 @@ def _make_results(
     """Pictures and video from the recording; the summary and the frames without pictures."""
     output, space = config.output, metadata.label_space
     images = count_messages(output / BAG, topics.IMAGE)
+    if not images:
+        raise DemoError("no image was recorded: there is nothing to show")
     wanted = _spread(images, config.pictures)
     frames: list[RecordedFrame] = []
     with (

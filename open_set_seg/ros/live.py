@@ -96,18 +96,22 @@ def play_live(
         )
         simulator = Executable(
             "open_set_seg.ros.simulator",
-            {"drive": drive, "rate_hz": rate_hz, "wait_for_subscribers": 2},
+            {
+                "drive": drive,
+                "rate_hz": rate_hz,
+                "wait_for_subscribers": 2,
+                "wait_for_subscribers_s": STARTING_S,
+            },
             environment,
             logs / "simulator.log",
         )
         try:
-            with detector:
+            with detector, simulator:
                 recorder.subscribe(OUTPUTS)
                 _wait_for_detector(node, spin, detector)
                 # The simulator waits for two listeners, so this one comes last.
                 recorder.subscribe(INPUTS)
-                with simulator:
-                    _follow(recorder, spin, detector, simulator, progress)
+                _follow(recorder, spin, detector, simulator, progress)
         except KeyboardInterrupt:
             interrupted = True
         details = _diagnostics(recorder)

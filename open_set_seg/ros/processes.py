@@ -97,11 +97,14 @@ class Executable:
 
     def stop(self, gently: signal.Signals = signal.SIGINT) -> int:
         """End it by a signal, and by SIGKILL where that does not help; returns the exit code."""
-        if self._process.poll() is None:
-            self._process.send_signal(gently)
-            try:
+        try:
+            if self._process.poll() is None:
+                self._process.send_signal(gently)
                 self._process.wait(STOPPING_S)
-            except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired:
+            pass
+        finally:  # also when a second Ctrl-C ends the waiting
+            if self._process.poll() is None:
                 self._process.kill()
         return self._process.wait()
 
