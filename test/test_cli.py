@@ -1,0 +1,229 @@
+"""The command line: results for files and recordings, and one line for every mistake."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import open_set_seg
+from open_set_seg import cli
+from open_set_seg.bags import read_frames
+from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
+from open_set_seg.cli.files import match_pair, read_camera_file
+from open_set_seg.demo.in_process import play_in_process
+from open_set_seg.detector import ObstacleDetector
+from open_set_seg.drawing import save_picture
+from open_set_seg.frame import Camera
+from open_set_seg.label_spaces import STREETHAZARDS
+from open_set_seg.models import build_model
+from open_set_seg.segmenter import OpenSetSegmenter
+from open_set_seg.simulation import StereoFrame, render_still
+
+
+@pytest.fixture(scope="module")
+def scene() -> StereoFrame:
+    return render_still(seed=1_000_003, width=256, height=128, right=True)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, scene) -> Path:
+    path = tmp_path_factory.mktemp("model") / "untrained.safetensors"
+    torch.manual_seed(0)
+    metadata = CheckpointMetadata(
+        architecture="swiftnet_rn18",
+        label_space=replace(STREETHAZARDS, ground=STREETHAZARDS.classes),
+        package_version=open_set_seg.__version__,
+        width=0.25,
+        metrics={"mean_iou": 0.125},
+    )
+    network = build_model("swiftnet_rn18", num_classes=STREETHAZARDS.num_classes, width=0.25)
+    save_checkpoint(path, network, metadata)
+    anomaly = OpenSetSegmenter.from_checkpoint(path, device="cpu").segment(scene.left).anomaly
+    threshold = float(np.quantile(anomaly, 0.9))
+    save_checkpoint(path, network, replace(metadata, threshold=threshold))
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path, scene):
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    save_picture(folder / "left.png", scene.left)
+    save_picture(folder / "right.png", scene.right)
+    return folder
+
+
+def camera_options(scene) -> list[str]:
+    camera = scene.rig.camera
+    return [
+        "--focal", str(camera.fx), "--baseline", str(scene.rig.baseline),
+        "--principal-point", str(camera.cx), str(camera.cy),
+    ]  # fmt: skip
+
+
+def detect(tmp_path, model, source, *options) -> list[dict[str, str]]:
+    arguments = ["detect", str(source), "--model", str(model), "--device", "cpu"]
+    output = tmp_path / "found"
+    assert cli.main([*arguments, "--output", str(output), *map(str, options)]) == 0
+    with (output / "obstacles.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_matching_a_pair_gives_the_distances_of_the_scene(scene):
+    rig = scene.rig
+    found = match_pair(scene.left, scene.right, rig.camera.fx, rig.baseline)
+    assert found.focal_length == rig.camera.fx
+    assert found.baseline == rig.baseline
+    valid = (found.values > 2) & (scene.disparity > 2)
+    assert valid.mean() > 0.2
+    error = found.values[valid] / scene.disparity[valid] - 1
+    assert np.median(np.abs(error)) < 0.05
+
+
+def test_a_pair_gives_pictures_and_obstacles_with_distances(tmp_path, scene, model, pair):
+    rows = detect(
+        tmp_path, model, pair / "left.png", "--right", pair / "right.png", *camera_options(scene)
+    )
+    assert any(row["distance"] for row in rows)
+    for name in ("left_overlay.png", "left_anomaly.png"):
+        assert cv2.imread(str(tmp_path / "found" / name)).shape == scene.left.shape
+
+
+def test_disparity_and_depth_files_give_what_the_detector_gives(tmp_path, scene, model, pair):
+    np.save(tmp_path / "disparity.npy", scene.disparity)
+    millimetres = np.nan_to_num(scene.depth * 1000).clip(0, 65535).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "depth.png"), millimetres)
+    detector = ObstacleDetector.from_checkpoint(model, device="cpu")
+    expected = detector.process(scene.frame(exact=True)).obstacles
+    for kind, file in (("disparity", "disparity.npy"), ("depth", "depth.png")):
+        rows = detect(
+            tmp_path, model, pair / "left.png", f"--{kind}", tmp_path / file, *camera_options(scene)
+        )
+        assert len(rows) == len(expected)
+        got = sorted(float(row["distance"]) for row in rows if row["distance"])
+        want = sorted(o.distance for o in expected if np.isfinite(o.distance))
+        assert len(got) == len(want) > 0
+        np.testing.assert_allclose(got, want, rtol=0.05)
+
+
+def test_a_folder_of_images_without_ranges_has_unknown_distances(tmp_path, model, pair):
+    rows = detect(tmp_path, model, pair)
+    assert {row["frame"] for row in rows} == {"left", "right"}
+    assert {row["distance"] for row in rows} == {""}
+
+
+def test_a_recording_gives_what_the_pipeline_gave(tmp_path, scene, model):
+    play_in_process([scene], tmp_path / "bag", model, "cpu", lambda done: None)
+    (frame,) = read_frames(tmp_path / "bag")
+    expected = ObstacleDetector.from_checkpoint(model, device="cpu").process(frame).obstacles
+    rows = detect(tmp_path, model, tmp_path / "bag")
+    assert [row["mean_score"] for row in rows] == [f"{o.mean_score:.4f}" for o in expected]
+    assert [row["distance"] for row in rows] == [
+        f"{o.distance:.4f}" if np.isfinite(o.distance) else "" for o in expected
+    ]
+
+
+@pytest.mark.parametrize("style", ["calibrator", "message"])
+def test_camera_files_of_both_styles_are_read(tmp_path, style):
+    k, p = "[500, 0, 320, 0, 501, 240, 0, 0, 1]", "[510, 0, 321, 0, 0, 511, 241, 0, 0, 0, 1, 0]"
+    text = {
+        "calibrator": f"image_width: 640\nimage_height: 480\ncamera_matrix: {{data: {k}}}\n"
+        f"projection_matrix: {{data: {p}}}\n",
+        "message": f"width: 640\nheight: 480\nk: {k}\np: {p}\n",
+    }[style]
+    (tmp_path / "camera.yaml").write_text(text)
+    camera = read_camera_file(tmp_path / "camera.yaml")
+    assert camera == Camera(640, 480, 510.0, 511.0, 321.0, 241.0)
+
+
+def test_info_says_what_a_checkpoint_is(model, capsys):
+    assert cli.main(["info", str(model)]) == 0
+    told = capsys.readouterr().out
+    for text in ("swiftnet_rn18", "width 0.25", "streethazards_12", "jsd", "mean_iou", "0.125"):
+        assert text in told
+
+
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path, scene, model, pair, capsys):
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "camera.yaml").write_text("just words")
+    left, right = pair / "left.png", pair / "right.png"
+    small = tmp_path / "small.png"
+    save_picture(small, scene.left[::2, ::2])
+    mistakes = {
+        "does not exist": ["detect", tmp_path / "nothing.png"],
+        "not a picture": ["detect", tmp_path / "text.png"],
+        "holds no pictures": ["detect", model.parent],
+        "need --focal": ["detect", left, "--right", right],
+        "need --baseline": ["detect", left, "--right", right, "--focal", 200],
+        "not the left's": ["detect", left, "--right", small, *camera_options(scene)],
+        "neither .npy nor": ["detect", left, "--depth", right, "--focal", 200],
+        "no camera calibration": ["detect", left, "--camera", tmp_path / "camera.yaml"],
+        "threshold must be": ["detect", left, "--threshold", 2],
+        "unknown device": ["detect", left, "--device", "abacus"],
+        "checkpoint": ["info", left],
+        "found nothing": ["info", tmp_path / "none.safetensors"],
+        "holds something else": ["demo", "--no-ros", "--output", pair],
+        "frames must be": ["demo", "--no-ros", "--frames", 0, "--output", tmp_path / "demo"],
+    }
+    for expected, arguments in mistakes.items():
+        given = [str(a) for a in arguments]
+        if given[0] != "info":
+            given += ["--model", str(model)]
+        if given[0] == "detect":
+            given += ["--output", str(tmp_path / "out")]
+        assert cli.main(given) == 2, arguments
+        told = capsys.readouterr().err.strip()
+        line = told.splitlines()[-1]
+        assert line.startswith("open-set-seg: "), told
+        assert expected in line
+        assert "Traceback" not in told
+
+
+def test_without_ros_the_demo_says_what_to_do(monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "rclpy" else find_spec(name)
+    )
+    assert cli.main(["demo"]) == 2
+    told = capsys.readouterr().err
+    assert "--no-ros" in told
+    assert "open_set_seg[ros]" in told
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for module in ("open_set_seg.checkpoint", "open_set_seg.models"):
+        for name in [n for n in sys.modules if n.startswith(module)]:
+            monkeypatch.delitem(sys.modules, name)
+    assert cli.main(["info"]) == 2
+    assert "pip install 'open_set_seg[torch]'" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_exit_code_130_without_traceback(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("open_set_seg.checkpoint.load_checkpoint", interrupt)
+    assert cli.main(["info"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_help_imports_neither_torch_nor_ros():
+    script = (
+        "import sys\nfrom open_set_seg.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as done:\n    assert done.code == 0\n"
+        "assert not {'torch', 'rclpy', 'cv2'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for verb in ("demo", "detect", "info"):
+        assert verb in done.stdout
