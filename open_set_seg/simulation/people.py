@@ -86,9 +86,25 @@ def _parts(rng: np.random.Generator, height: float, pace: float) -> tuple[Primit
     if chance(rng, 0.3):
         bag = replace(cloth(0.1), label=PEDESTRIAN)
         parts.append(box(at(0.0, 1.27, -0.2), (0.15 * scale, 0.21 * scale, 0.08 * scale), bag))
+    return (*parts, *_limbs(rng, (girth, scale), pace, (sleeve, bottom, shoes)))
+
+
+def _limbs(
+    rng: np.random.Generator,
+    build: tuple[float, float],
+    pace: float,
+    looks: tuple[Primitive, Primitive, Primitive],
+) -> list[Primitive]:
+    """Legs and arms that swing with the pace; ``build``: girth and height factors."""
+    (girth, scale), (sleeve, bottom, shoes) = build, looks
+
+    def at(x: float, y: float, z: float) -> tuple[float, float, float]:
+        return x * girth, -y * scale, z * scale
+
     stride = min(0.12 + 0.32 * pace, 0.55) if pace > 0.0 else between(rng, 0.02, 0.10)
     frequency = 0.55 + 0.28 * pace if pace > 0.0 else 0.0
     phase = between(rng, 0.0, 2.0 * math.pi) if pace > 0.0 else 0.5 * math.pi
+    parts: list[Primitive] = []
     for side in (-1.0, 1.0):
         hip = Swing((-0.92 * scale, 0.0), side * stride, frequency, phase)
         leg = [
@@ -104,4 +120,4 @@ def _parts(rng: np.random.Generator, height: float, pace: float) -> tuple[Primit
         ]
         parts += [replace(part, swing=hip) for part in leg]
         parts += [replace(part, swing=shoulder) for part in arm]
-    return tuple(parts)
+    return parts

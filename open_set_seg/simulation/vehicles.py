@@ -81,9 +81,6 @@ def _parts(
     lower = paint(CAR, "car_paint", colour, pattern=(gloss, 0.0, 0.0, 0.0), offset=origin)
     windows = (gloss, between(rng, 0.6, 1.0), 0.12, 0.84)
     upper = paint(CAR, "car_cabin", colour, pattern=windows, offset=origin)
-    rubber = paint(CAR, "plain", (0.05, 0.05, 0.055), pattern=(0.05, 0.0, 0.0, 0.0))
-    rim = paint(CAR, "plain", (0.45, 0.46, 0.47), pattern=(0.05, 0.2, 0.0, 0.0))
-
     half_width, half_length = 0.5 * body.width * scale, 0.5 * length
     clearance, belt, top = 0.19, body.belt * scale, body.height * scale
     sill = replace(
@@ -118,14 +115,20 @@ def _parts(
                 hold,
             )
         )
-    radius = body.wheel * scale
+    return (*parts, *_wheels(half_width, half_length, body.wheel * scale))
+
+
+def _wheels(half_width: float, half_length: float, radius: float) -> list[Primitive]:
+    """Four tyres with their rims."""
+    rubber = paint(CAR, "plain", (0.05, 0.05, 0.055), pattern=(0.05, 0.0, 0.0, 0.0))
+    metal = paint(CAR, "plain", (0.45, 0.46, 0.47), pattern=(0.05, 0.2, 0.0, 0.0))
+    parts = []
     for side in (-1.0, 1.0):
         for end in (-0.62, 0.62):
             inner = side * (half_width - 0.20)
             outer = side * (half_width + 0.015)
             z = end * half_length
             parts.append(rod((inner, -radius, z), (outer, -radius, z), radius, rubber))
-            parts.append(
-                rod((inner, -radius, z), (outer + 0.01 * side, -radius, z), 0.6 * radius, rim)
-            )
-    return tuple(parts)
+            rim = (outer + 0.01 * side, -radius, z)
+            parts.append(rod((inner, -radius, z), rim, 0.6 * radius, metal))
+    return parts
