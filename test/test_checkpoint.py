@@ -109,6 +109,11 @@ def test_half_storage_rounds_the_convolutions_and_nothing_else(tmp_path):
         assert tensor.dtype == original.dtype
 
 
+def test_others_may_read_what_the_umask_allows(tmp_path, saved):
+    (tmp_path / "plain").touch()
+    assert saved.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_the_same_weights_have_the_same_hash(tmp_path):
     one = save_checkpoint(tmp_path / "a.safetensors", network(), describe())
     two = save_checkpoint(tmp_path / "b.safetensors", network(), describe(threshold=0.9))

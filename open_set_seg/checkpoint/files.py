@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from open_set_seg.checkpoint.metadata import (
@@ -67,7 +67,9 @@ def save_checkpoint(
     content = {"format_version": FORMAT_VERSION, **metadata_to_json(metadata)}
     content["weights_sha256"] = digest
     partial = path.with_name(path.name + ".partial")
-    save_file(state, partial, metadata={HEADER_KEY: json.dumps(content, allow_nan=False)})
+    header = {HEADER_KEY: json.dumps(content, allow_nan=False)}
+    # Not save_file(): it makes files that only their owner can read.
+    partial.write_bytes(save(state, metadata=header))
     partial.replace(path)
     return digest
 
