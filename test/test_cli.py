@@ -6,26 +6,20 @@ import csv
 import importlib.util
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
+from untrained import save_untrained
 
-import open_set_seg
 from open_set_seg import cli
 from open_set_seg.bags import read_frames
-from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
 from open_set_seg.cli.files import match_pair, read_camera_file
 from open_set_seg.demo.in_process import play_in_process
 from open_set_seg.detector import ObstacleDetector
 from open_set_seg.drawing import save_picture
 from open_set_seg.frame import Camera
-from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.models import build_model
-from open_set_seg.segmenter import OpenSetSegmenter
 from open_set_seg.simulation import StereoFrame, render_still
 
 
@@ -36,21 +30,7 @@ def scene() -> StereoFrame:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, scene) -> Path:
-    path = tmp_path_factory.mktemp("model") / "untrained.safetensors"
-    torch.manual_seed(0)
-    metadata = CheckpointMetadata(
-        architecture="swiftnet_rn18",
-        label_space=replace(STREETHAZARDS, ground=STREETHAZARDS.classes),
-        package_version=open_set_seg.__version__,
-        width=0.25,
-        metrics={"mean_iou": 0.125},
-    )
-    network = build_model("swiftnet_rn18", num_classes=STREETHAZARDS.num_classes, width=0.25)
-    save_checkpoint(path, network, metadata)
-    anomaly = OpenSetSegmenter.from_checkpoint(path, device="cpu").segment(scene.left).anomaly
-    threshold = float(np.quantile(anomaly, 0.9))
-    save_checkpoint(path, network, replace(metadata, threshold=threshold))
-    return path
+    return save_untrained(tmp_path_factory.mktemp("model") / "model.safetensors", scene.left)
 
 
 @pytest.fixture

@@ -15,22 +15,18 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-import torch
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
+from untrained import LABEL_SPACE, save_untrained
 
 import open_set_seg
 from open_set_seg.bags import BagWriter, read_messages, topics
-from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
 from open_set_seg.demo import DemoConfig, DemoError, run_demo
 from open_set_seg.demo.in_process import play_in_process
 from open_set_seg.demo.recorded import read_recorded
-from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.models import build_model
 from open_set_seg.ros.live import play_live
 from open_set_seg.ros.processes import ProcessError
-from open_set_seg.segmenter import OpenSetSegmenter
 from open_set_seg.simulation import DriveConfig, render_drive, save_drive
 
 FRAMES = 6
@@ -45,21 +41,7 @@ def drive():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, drive):
-    """Untrained, with a threshold that leaves a tenth of the first image: obstacles of any kind."""
-    path = tmp_path_factory.mktemp("model") / "untrained.safetensors"
-    torch.manual_seed(0)
-    metadata = CheckpointMetadata(
-        architecture="swiftnet_rn18",
-        label_space=replace(STREETHAZARDS, ground=STREETHAZARDS.classes),
-        package_version=open_set_seg.__version__,
-        width=0.25,
-    )
-    network = build_model("swiftnet_rn18", num_classes=STREETHAZARDS.num_classes, width=0.25)
-    save_checkpoint(path, network, metadata)
-    anomaly = OpenSetSegmenter.from_checkpoint(path, device="cpu").segment(drive[0].left).anomaly
-    threshold = float(np.quantile(anomaly, 0.9))
-    save_checkpoint(path, network, replace(metadata, threshold=threshold))
-    return path
+    return save_untrained(tmp_path_factory.mktemp("model") / "model.safetensors", drive[0].left)
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +67,7 @@ def process_bag(tmp_path_factory, drive, model):
 
 
 def recorded(bag, drive):
-    space = replace(STREETHAZARDS, ground=STREETHAZARDS.classes)
-    return {frame.number: frame for frame in read_recorded(bag, drive, space)}
+    return {frame.number: frame for frame in read_recorded(bag, drive, LABEL_SPACE)}
 
 
 def test_both_ways_find_the_same_obstacles_in_the_frames_both_processed(
