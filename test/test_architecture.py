@@ -36,7 +36,6 @@ LAYERS = {
     "frame": 0,
     "models": 1,
     "scores": 1,
-    "messages": 1,
     "metrics": 1,
     "stereo": 1,
     "messages": 1,

@@ -5,11 +5,12 @@ The scene graph comes first (``build_scene``), the pictures follow from it (``re
 """
 
 from open_set_seg.simulation.archive import load_drive, save_drive
-from open_set_seg.simulation.compiled import compile_scene
 from open_set_seg.simulation.config import DriveConfig, SceneConfig
 from open_set_seg.simulation.drive import render_drive, render_frame
 from open_set_seg.simulation.layout import build_scene
-from open_set_seg.simulation.render import View, render_view
+from open_set_seg.simulation.objects.unknown_objects import DEVELOPMENT_FAMILIES, SEALED_FAMILIES
+from open_set_seg.simulation.rendering.compiled import compile_scene
+from open_set_seg.simulation.rendering.render import View, render_view
 from open_set_seg.simulation.scene import SceneGraph, SceneObject
 from open_set_seg.simulation.sensor import MatcherModel, sense_disparity
 from open_set_seg.simulation.stereo import (
@@ -20,7 +21,6 @@ from open_set_seg.simulation.stereo import (
     render_still,
 )
 from open_set_seg.simulation.streams import TEST_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
-from open_set_seg.simulation.unknown_objects import DEVELOPMENT_FAMILIES, SEALED_FAMILIES
 
 __all__ = [
     "DEVELOPMENT_FAMILIES",

@@ -9,9 +9,9 @@ from functools import lru_cache
 
 import cv2
 
-from open_set_seg.simulation.compiled import CompiledScene, compile_scene
 from open_set_seg.simulation.config import DriveConfig
 from open_set_seg.simulation.layout import build_scene
+from open_set_seg.simulation.rendering.compiled import CompiledScene, compile_scene
 from open_set_seg.simulation.stereo import StereoFrame, render_stereo
 
 Progress = Callable[[int, int], None]

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from open_set_seg.simulation.palettes import ASPHALTS, pick, vary
+from open_set_seg.simulation.objects.palettes import ASPHALTS, pick, vary
+from open_set_seg.simulation.objects.shapes import texture_origin
 from open_set_seg.simulation.scene import Colour, Light, Mount, Optics, Road
-from open_set_seg.simulation.shapes import texture_origin
 from open_set_seg.simulation.streams import between, chance, log_between, open_stream
 
 PAVINGS: tuple[Colour, ...] = (

@@ -7,11 +7,11 @@ import math
 from open_set_seg.simulation.config import SceneConfig
 from open_set_seg.simulation.environment import make_light, make_mount, make_optics, make_road
 from open_set_seg.simulation.markings import place_decals
+from open_set_seg.simulation.objects.unknown_objects import place_unknown_objects
+from open_set_seg.simulation.objects.vehicles import build_vehicle
 from open_set_seg.simulation.roadside import furnish_side
 from open_set_seg.simulation.scene import Road, SceneGraph, SceneObject
 from open_set_seg.simulation.streams import between, chance, open_stream
-from open_set_seg.simulation.unknown_objects import place_unknown_objects
-from open_set_seg.simulation.vehicles import build_vehicle
 
 START = -14.0  # metres: furnished from behind the car, so that nothing appears at its sides
 PARKED_CLEAR = 9.0  # metres ahead of the start that stay free of parked cars

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from open_set_seg.simulation.ground import LINE
-from open_set_seg.simulation.palettes import vary
-from open_set_seg.simulation.people import build_pedestrian
+from open_set_seg.simulation.objects.palettes import vary
+from open_set_seg.simulation.objects.people import build_pedestrian
+from open_set_seg.simulation.objects.shapes import texture_origin
+from open_set_seg.simulation.rendering.ground import LINE
 from open_set_seg.simulation.scene import Decal, Road, SceneObject
-from open_set_seg.simulation.shapes import texture_origin
 from open_set_seg.simulation.streams import between, chance, open_stream
 
 # kind: (half width range, half length range, darker or lighter factors of the asphalt, opacity)

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from open_set_seg.simulation.people import build_pedestrian
-from open_set_seg.simulation.plants import build_bush, build_hedge, build_tree
-from open_set_seg.simulation.scene import Road, SceneObject
-from open_set_seg.simulation.streams import between, chance, open_stream
-from open_set_seg.simulation.street_furniture import (
+from open_set_seg.simulation.objects.people import build_pedestrian
+from open_set_seg.simulation.objects.plants import build_bush, build_hedge, build_tree
+from open_set_seg.simulation.objects.street_furniture import (
     build_bollard,
     build_lamp,
     build_sign,
     build_traffic_light,
 )
-from open_set_seg.simulation.structures import build_building, build_fence, build_wall
+from open_set_seg.simulation.objects.structures import build_building, build_fence, build_wall
+from open_set_seg.simulation.scene import Road, SceneObject
+from open_set_seg.simulation.streams import between, chance, open_stream
 
 # Shares of the stretches along a side, by the character of its neighbourhood.
 STRETCHES = ("block", "house", "fence", "wall", "hedge", "green")

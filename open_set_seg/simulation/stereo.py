@@ -17,11 +17,15 @@ from open_set_seg.frame import (
     Mask,
 )
 from open_set_seg.label_spaces import STREETHAZARDS, UNLABELLED
-from open_set_seg.simulation.compiled import CompiledScene, compile_scene, object_positions
 from open_set_seg.simulation.config import SceneConfig, check_view
-from open_set_seg.simulation.exposure import develop
 from open_set_seg.simulation.layout import build_scene
-from open_set_seg.simulation.render import View, camera_of, eye_of, render_view
+from open_set_seg.simulation.rendering.compiled import (
+    CompiledScene,
+    compile_scene,
+    object_positions,
+)
+from open_set_seg.simulation.rendering.exposure import develop
+from open_set_seg.simulation.rendering.render import View, camera_of, eye_of, render_view
 from open_set_seg.simulation.sensor import sense_disparity
 
 FRAME_ID = "left_camera_optical_frame"

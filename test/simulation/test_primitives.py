@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from open_set_seg.simulation.primitives import (
+from open_set_seg.simulation.rendering.primitives import (
     enter_ball,
     enter_box,
     enter_cylinder,

@@ -15,10 +15,10 @@ from open_set_seg.simulation import (
     render_still,
     render_view,
 )
-from open_set_seg.simulation.compiled import object_positions
-from open_set_seg.simulation.render import camera_of, eye_of
+from open_set_seg.simulation.objects.unknown_objects import build_unknown
+from open_set_seg.simulation.rendering.compiled import object_positions
+from open_set_seg.simulation.rendering.render import camera_of, eye_of
 from open_set_seg.simulation.scene import Primitive, SceneObject
-from open_set_seg.simulation.unknown_objects import build_unknown
 
 ROAD, LINE, SKY = (STREETHAZARDS.id_of(name) for name in ("road", "road line", "sky"))
 UNKNOWN = STREETHAZARDS.unknown_id

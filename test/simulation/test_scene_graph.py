@@ -19,8 +19,8 @@ from open_set_seg.simulation import (
     SceneConfig,
     build_scene,
 )
+from open_set_seg.simulation.objects.unknown_objects import place_unknown_objects
 from open_set_seg.simulation.streams import open_stream
-from open_set_seg.simulation.unknown_objects import place_unknown_objects
 
 ROOT = Path(__file__).parents[2]
 

@@ -124,7 +124,7 @@ def scene_path(folder: Path, seed: int) -> Path:
 def view_digest(view: View) -> str:
     """Name of the cache of ``view``: it changes with the view and with the renderer's source."""
     digest = hashlib.sha256(repr(view).encode())
-    sources = Path(simulation.__file__).parent.glob("*.py")
+    sources = Path(simulation.__file__).parent.rglob("*.py")
     for source in sorted(sources):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:16]

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from open_set_seg.simulation.surface import Surface, mix
-from open_set_seg.simulation.textures import Floats, fractal_noise, hash_unit, sample
+from open_set_seg.simulation.rendering.surface import Surface, mix
+from open_set_seg.simulation.rendering.textures import Floats, fractal_noise, hash_unit, sample
 
 
 def _plain(surface: Surface) -> Floats:

@@ -11,18 +11,18 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.compiled import SHAPES, Integers, PosedScene
-from open_set_seg.simulation.cutouts import CUTOUTS, cut_out
-from open_set_seg.simulation.primitives import (
+from open_set_seg.simulation.rendering.compiled import SHAPES, Integers, PosedScene
+from open_set_seg.simulation.rendering.cutouts import CUTOUTS, cut_out
+from open_set_seg.simulation.rendering.primitives import (
     Ray,
     enter_ball,
     enter_box,
     enter_cylinder,
     enter_tapered_box,
 )
-from open_set_seg.simulation.rays import NEAR, Rays, project_bounds
+from open_set_seg.simulation.rendering.rays import NEAR, Rays, project_bounds
+from open_set_seg.simulation.rendering.textures import Floats
 from open_set_seg.simulation.scene import NO_TAPER
-from open_set_seg.simulation.textures import Floats
 
 Indices = NDArray[np.int64]
 

@@ -14,16 +14,21 @@ from numpy.typing import NDArray
 
 from open_set_seg.frame import Camera, FloatImage, LabelImage
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.casting import cast
-from open_set_seg.simulation.compiled import CompiledScene, Integers, PosedScene, pose_scene
-from open_set_seg.simulation.decals import apply_decals
-from open_set_seg.simulation.ground import GroundPoints, ground_albedo, meet_ground
-from open_set_seg.simulation.lighting import add_haze, illuminate, sky_radiance
-from open_set_seg.simulation.rays import Rays
+from open_set_seg.simulation.rendering.casting import cast
+from open_set_seg.simulation.rendering.compiled import (
+    CompiledScene,
+    Integers,
+    PosedScene,
+    pose_scene,
+)
+from open_set_seg.simulation.rendering.decals import apply_decals
+from open_set_seg.simulation.rendering.ground import GroundPoints, ground_albedo, meet_ground
+from open_set_seg.simulation.rendering.lighting import add_haze, illuminate, sky_radiance
+from open_set_seg.simulation.rendering.rays import Rays
+from open_set_seg.simulation.rendering.shading import shade_solids
+from open_set_seg.simulation.rendering.shadows import ShadowMap, build_shadow_map, look_up
+from open_set_seg.simulation.rendering.textures import Floats
 from open_set_seg.simulation.scene import SceneGraph
-from open_set_seg.simulation.shading import shade_solids
-from open_set_seg.simulation.shadows import ShadowMap, build_shadow_map, look_up
-from open_set_seg.simulation.textures import Floats
 
 SKY = STREETHAZARDS.id_of("sky")
 EDGE_CONTRAST = 0.055  # of full scale, between neighbours, above which a pixel gets more samples

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.palettes import FACADES, MASONRY, WOODS, pick
+from open_set_seg.simulation.objects.palettes import FACADES, MASONRY, WOODS, pick
+from open_set_seg.simulation.objects.shapes import box, paint, texture_origin
 from open_set_seg.simulation.scene import Colour, Primitive, SceneObject
-from open_set_seg.simulation.shapes import box, paint, texture_origin
 from open_set_seg.simulation.streams import between, chance, open_stream
 
 BUILDING = STREETHAZARDS.id_of("building")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.compiled import Integers, PosedScene
-from open_set_seg.simulation.textures import Floats
+from open_set_seg.simulation.rendering.compiled import Integers, PosedScene
+from open_set_seg.simulation.rendering.textures import Floats
 
 NEAR = 0.3  # metres; nothing nearer is drawn
 SPECK = 1.0  # square pixels of the bounding rectangle up to which a primitive is left out

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.textures import Floats, Ints, fractal_noise, grain_noise, sample
+from open_set_seg.simulation.rendering.textures import (
+    Floats,
+    Ints,
+    fractal_noise,
+    grain_noise,
+    sample,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.palettes import LEAVES, pick, vary
+from open_set_seg.simulation.objects.palettes import LEAVES, pick, vary
+from open_set_seg.simulation.objects.shapes import ball, box, drum, paint, texture_origin
 from open_set_seg.simulation.scene import Colour, Primitive, SceneObject
-from open_set_seg.simulation.shapes import ball, box, drum, paint, texture_origin
 from open_set_seg.simulation.streams import between, chance, open_stream
 
 VEGETATION = STREETHAZARDS.id_of("vegetation")

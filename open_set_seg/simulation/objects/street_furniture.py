@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.palettes import pick
+from open_set_seg.simulation.objects.palettes import pick
+from open_set_seg.simulation.objects.shapes import box, drum, paint, rod, texture_origin
 from open_set_seg.simulation.scene import Colour, Primitive, SceneObject
-from open_set_seg.simulation.shapes import box, drum, paint, rod, texture_origin
 from open_set_seg.simulation.streams import between, chance, open_stream
 
 POLE = STREETHAZARDS.id_of("pole")

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.compiled import SHAPES, PosedScene
-from open_set_seg.simulation.rays import CORNERS
+from open_set_seg.simulation.rendering.compiled import SHAPES, PosedScene
+from open_set_seg.simulation.rendering.rays import CORNERS
+from open_set_seg.simulation.rendering.textures import Floats
 from open_set_seg.simulation.scene import Light
-from open_set_seg.simulation.textures import Floats
 
 Doubles = NDArray[np.float64]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from open_set_seg.simulation.rendering.textures import Floats, fractal_noise, sample
 from open_set_seg.simulation.scene import Light
-from open_set_seg.simulation.textures import Floats, fractal_noise, sample
 
 
 def illuminate(albedo: Floats, normal: Floats, sunlit: Floats | float, light: Light) -> Floats:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from open_set_seg.simulation.config import SceneConfig
-from open_set_seg.simulation.hazards import DEVELOPMENT, Family, choose_look
+from open_set_seg.simulation.objects.hazards import DEVELOPMENT, Family, choose_look
+from open_set_seg.simulation.objects.sealed_hazards import SEALED
 from open_set_seg.simulation.scene import Primitive, Road, SceneObject
-from open_set_seg.simulation.sealed_hazards import SEALED
 from open_set_seg.simulation.streams import between, chance, log_between, open_stream
 
 DEVELOPMENT_FAMILIES = tuple(DEVELOPMENT)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from open_set_seg.frame import ImageRGB
+from open_set_seg.simulation.rendering.textures import Floats
 from open_set_seg.simulation.scene import Optics
 from open_set_seg.simulation.streams import open_stream
-from open_set_seg.simulation.textures import Floats
 
 KNEE = 0.70  # signal above which the response bends towards full scale
 

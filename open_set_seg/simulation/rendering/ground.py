@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.scene import Road
-from open_set_seg.simulation.textures import (
+from open_set_seg.simulation.rendering.textures import (
     Floats,
     Ints,
     fractal_noise,
@@ -21,6 +20,7 @@ from open_set_seg.simulation.textures import (
     hash_unit,
     sample,
 )
+from open_set_seg.simulation.scene import Road
 
 ROAD = STREETHAZARDS.id_of("road")
 LINE = STREETHAZARDS.id_of("road line")

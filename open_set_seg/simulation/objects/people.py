@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.palettes import CLOTHES, HAIR, SKINS, pick
+from open_set_seg.simulation.objects.palettes import CLOTHES, HAIR, SKINS, pick
+from open_set_seg.simulation.objects.shapes import ball, box, limb, paint, texture_origin
 from open_set_seg.simulation.scene import Primitive, SceneObject, Swing
-from open_set_seg.simulation.shapes import ball, box, limb, paint, texture_origin
 from open_set_seg.simulation.streams import between, chance, open_stream
 
 PEDESTRIAN = STREETHAZARDS.id_of("pedestrian")

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from open_set_seg.simulation.hazards import Family, tinted
+from open_set_seg.simulation.objects.hazards import Family, tinted
+from open_set_seg.simulation.objects.shapes import ball, box, drum, rod
 from open_set_seg.simulation.scene import Primitive, Vector
-from open_set_seg.simulation.shapes import ball, box, drum, rod
 from open_set_seg.simulation.streams import between, chance
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.palettes import pick_paint
+from open_set_seg.simulation.objects.palettes import pick_paint
+from open_set_seg.simulation.objects.shapes import box, paint, rod, texture_origin
 from open_set_seg.simulation.scene import Primitive, SceneObject
-from open_set_seg.simulation.shapes import box, paint, rod, texture_origin
 from open_set_seg.simulation.streams import between, open_stream
 
 CAR = STREETHAZARDS.id_of("car")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.materials import MATERIAL_CODES
+from open_set_seg.simulation.rendering.materials import MATERIAL_CODES
+from open_set_seg.simulation.rendering.textures import Floats
 from open_set_seg.simulation.scene import SceneGraph
-from open_set_seg.simulation.textures import Floats
 
 SHAPES = {"box": 0, "ellipsoid": 1, "cylinder": 2}
 BEHIND, AHEAD = -15.0, 230.0  # metres from the camera within which objects are drawn

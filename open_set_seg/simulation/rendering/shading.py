@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.compiled import SHAPES, CompiledScene, Integers, PosedScene
-from open_set_seg.simulation.lighting import add_haze, illuminate
-from open_set_seg.simulation.materials import MATERIAL_FUNCTIONS
-from open_set_seg.simulation.rays import Rays
-from open_set_seg.simulation.surface import Surface
-from open_set_seg.simulation.textures import Floats
+from open_set_seg.simulation.rendering.compiled import SHAPES, CompiledScene, Integers, PosedScene
+from open_set_seg.simulation.rendering.lighting import add_haze, illuminate
+from open_set_seg.simulation.rendering.materials import MATERIAL_FUNCTIONS
+from open_set_seg.simulation.rendering.rays import Rays
+from open_set_seg.simulation.rendering.surface import Surface
+from open_set_seg.simulation.rendering.textures import Floats
 
 
 def shade_solids(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.materials import MATERIAL_CODES
-from open_set_seg.simulation.textures import Floats, fractal_noise, sample
+from open_set_seg.simulation.rendering.materials import MATERIAL_CODES
+from open_set_seg.simulation.rendering.textures import Floats, fractal_noise, sample
 
 CUTOUTS = frozenset(MATERIAL_CODES[name] for name in ("foliage", "pickets", "mesh"))
 

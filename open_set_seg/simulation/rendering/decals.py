@@ -7,10 +7,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.simulation.ground import LINE, ROAD, GroundPoints
-from open_set_seg.simulation.rays import Rays
+from open_set_seg.simulation.rendering.ground import LINE, ROAD, GroundPoints
+from open_set_seg.simulation.rendering.rays import Rays
+from open_set_seg.simulation.rendering.textures import (
+    Floats,
+    Ints,
+    fractal_noise,
+    grain_noise,
+    sample,
+)
 from open_set_seg.simulation.scene import Decal, Road, SceneGraph
-from open_set_seg.simulation.textures import Floats, Ints, fractal_noise, grain_noise, sample
 
 # Shape of a decal: local metres x (across), z (along), half sizes, and ragged noise -> opacity.
 Shape = Callable[[Floats, Floats, float, float, Floats], Floats]

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.simulation.palettes import pick_any, pick_camouflage, vary
+from open_set_seg.simulation.objects.palettes import pick_any, pick_camouflage, vary
+from open_set_seg.simulation.objects.shapes import ball, box, drum, limb, paint, rod, texture_origin
 from open_set_seg.simulation.scene import Primitive, Vector
-from open_set_seg.simulation.shapes import ball, box, drum, limb, paint, rod, texture_origin
 from open_set_seg.simulation.streams import between, chance
 
 UNKNOWN = STREETHAZARDS.unknown_id
