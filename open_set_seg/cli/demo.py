@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from open_set_seg.demo import LivePlayer
 
 EXIT_INTERRUPTED = 130
+ABSENT = argparse.SUPPRESS
 HELP = "a simulated drive through the whole system"
 DESCRIPTION = (
     "Renders a drive past things that no network was taught, sends it as ROS 2 messages from one "
@@ -17,22 +22,25 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb; those that are not given keep the defaults of ``DemoConfig``."""
-    given = {"default": argparse.SUPPRESS}
-    parser.add_argument("--output", type=Path, metavar="DIR", help="default: demo_output", **given)
-    parser.add_argument("--frames", type=int, metavar="N", help="of the drive", **given)
-    parser.add_argument("--seed", type=int, metavar="S", help="of the drive", **given)
-    parser.add_argument("--size", type=_size, metavar="WxH", help="of the images", **given)
     parser.add_argument(
-        "--rate", type=float, dest="rate_hz", metavar="HZ", help="frames a second", **given
+        "--output", type=Path, metavar="DIR", help="default: demo_output", default=ABSENT
     )
-    parser.add_argument("--model", type=Path, metavar="FILE", help="another checkpoint", **given)
-    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N", **given)
+    parser.add_argument("--frames", type=int, metavar="N", help="of the drive", default=ABSENT)
+    parser.add_argument("--seed", type=int, metavar="S", help="of the drive", default=ABSENT)
+    parser.add_argument("--size", type=_size, metavar="WxH", help="of the images", default=ABSENT)
+    parser.add_argument(
+        "--rate", type=float, dest="rate_hz", metavar="HZ", help="frames a second", default=ABSENT
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="another checkpoint", default=ABSENT
+    )
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N", default=ABSENT)
     parser.add_argument(
         "--no-right",
         action="store_false",
         dest="right",
         help="leave the right image out: renders in half the time",
-        **given,
+        default=ABSENT,
     )
     parser.add_argument(
         "--no-ros", action="store_true", help="the same pipeline in this process, without ROS"
@@ -41,14 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo; 0, or 130 when the user ended it early."""
-    live = None
+    live: LivePlayer | None = None
     if not options.no_ros:
         if importlib.util.find_spec("rclpy") is None:
             raise ValueError(
                 "ROS 2 (rclpy) is not installed: pip install 'open_set_seg[ros]', or source a ROS "
                 "installation, or add --no-ros to run the pipeline in this process"
             )
-        from open_set_seg.ros.live import play_live as live
+        from open_set_seg.ros.live import play_live
+
+        live = play_live
     from open_set_seg.demo import DemoConfig, run_demo
 
     chosen = {k: v for k, v in vars(options).items() if k in DemoConfig.__dataclass_fields__}

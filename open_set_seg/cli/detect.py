@@ -112,7 +112,7 @@ def _frames(options: argparse.Namespace) -> Iterator[tuple[str, Frame]]:
         )
         recorded = read_frames(source, topics, tolerance_s=0.01)
         return ((f"{number:06d}", frame) for number, frame in enumerate(recorded))
-    from open_set_seg.cli.files import Calibration, read_camera_file, read_file_frames
+    from open_set_seg.cli.files import SECOND_KINDS, Calibration, read_camera_file, read_file_frames
 
     calibration = Calibration(
         camera=read_camera_file(options.camera) if options.camera else None,
@@ -120,8 +120,8 @@ def _frames(options: argparse.Namespace) -> Iterator[tuple[str, Frame]]:
         principal_point=tuple(options.principal_point) if options.principal_point else None,
         baseline=options.baseline,
     )
-    seconds = [(k, getattr(options, k)) for k in ("right", "disparity", "depth")]
-    second = next((entry for entry in seconds if entry[1] is not None), None)
+    given = [(kind, getattr(options, kind)) for kind in SECOND_KINDS]
+    second = next((entry for entry in given if entry[1] is not None), None)
     return read_file_frames(source, second, calibration)
 
 

@@ -17,6 +17,7 @@ from open_set_seg.messages import decode_camera
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 SecondKind = Literal["right", "disparity", "depth"]
+SECOND_KINDS: tuple[SecondKind, ...] = ("right", "disparity", "depth")
 # OpenCV's semi-global matching: 16ths of a pixel, and min - 1 where it found no match.
 MATCHER_STEPS = 16
 SEARCHED_SHARE = 0.12  # of the image width: the largest disparity that is searched
@@ -144,7 +145,7 @@ def match_pair(
         speckleRange=2,
         mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
     )
-    values = matcher.compute(left, right).astype(np.float32) / MATCHER_STEPS
+    values = matcher.compute(left, right).astype(np.float32) * np.float32(1 / MATCHER_STEPS)
     return DisparityMap(values, focal_length, baseline, 0.0, float(searched - 1), 1 / MATCHER_STEPS)
 
 
@@ -187,7 +188,8 @@ def _read_map(path: Path, unit: float) -> FloatImage:
             raise ValueError(f"{path} is neither .npy nor a 16-bit PNG")
     if values.ndim != 2:
         raise ValueError(f"{path} has {values.ndim} dimensions, not rows and columns alone")
-    return values.astype(np.float32) * np.float32(unit)
+    scaled: FloatImage = values.astype(np.float32) * np.float32(unit)
+    return scaled
 
 
 def _list_images(source: Path) -> list[Path]:

@@ -57,7 +57,7 @@ class DemoConfig:
     seed: int = 3_000_000
     width: int = 768
     height: int = 384
-    rate_hz: float = 10.0
+    rate_hz: float = 5.0
     right: bool = True
     model: Path = DEMO_CHECKPOINT
     device: str = "auto"

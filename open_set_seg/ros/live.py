@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 from visualization_msgs.msg import MarkerArray
 
 from open_set_seg.bags import BagWriter, topics
-from open_set_seg.ros.processes import Executable, ProcessError, isolated_environment
+from open_set_seg.ros.isolation import isolated_environment, isolated_node
+from open_set_seg.ros.processes import Executable, ProcessError
 from open_set_seg.ros.recorder import Recorder
 
 DIAGNOSTICS = "/diagnostics"
@@ -44,7 +41,6 @@ STARTING_S = 90.0  # importing and loading on a busy machine
 SETTLING_S = 0.5  # the detector sees its listeners a moment after they see it
 ANSWERING_S = 5.0  # the longest that the detector may take for the last image
 REPORTING_S = 1.2  # pictures come after the segmentation, and diagnostics once a second
-STEP_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def play_live(
         ProcessError: one of the processes failed; with the end of its log.
     """
     environment = isolated_environment(domain_id=1 + os.getpid() % 100)
-    with _node("recorder", environment) as (node, spin), BagWriter(bag) as writer:
+    with isolated_node("recorder", environment) as (node, spin), BagWriter(bag) as writer:
         recorder = Recorder(node, writer)
         interrupted = False
         detector = Executable(
@@ -114,7 +110,7 @@ def play_live(
                 _follow(recorder, spin, detector, simulator, progress)
         except KeyboardInterrupt:
             interrupted = True
-        details = _diagnostics(recorder)
+        details = read_diagnostics(recorder.newest(DIAGNOSTICS))
     return LiveReport(details.get("device", ""), interrupted, details)
 
 
@@ -159,9 +155,8 @@ def _spin_for(spin: Callable[[], None], seconds: float) -> None:
         spin()
 
 
-def _diagnostics(recorder: Recorder) -> dict[str, Any]:
-    """Key -> value of what the detector says about itself, its inputs aside."""
-    message = recorder.newest(DIAGNOSTICS)
+def read_diagnostics(message: Any) -> dict[str, str]:
+    """Key -> value of what the detector says about itself (its inputs aside); empty for None."""
     statuses = message.status if message is not None else []
     return {
         entry.key: entry.value
@@ -169,29 +164,3 @@ def _diagnostics(recorder: Recorder) -> dict[str, Any]:
         if status.name.endswith(DETECTOR_STATUSES)
         for entry in status.values
     }
-
-
-@contextmanager
-def _node(name: str, environment: Mapping[str, str]) -> Iterator[tuple[Node, Callable[[], None]]]:
-    """A node in a context of its own under an environment, and a function that spins it once."""
-    before = {key: os.environ.get(key) for key in environment}
-    os.environ.update(environment)
-    context = rclpy.Context()
-    try:
-        rclpy.init(
-            context=context,
-            domain_id=int(environment["ROS_DOMAIN_ID"]),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        node = rclpy.create_node(name, context=context)
-        executor = SingleThreadedExecutor(context=context)
-        executor.add_node(node)
-        try:
-            yield node, lambda: executor.spin_once(timeout_sec=STEP_S)
-        finally:
-            executor.shutdown()
-            node.destroy_node()
-    finally:
-        rclpy.try_shutdown(context=context)
-        for key, value in before.items():
-            os.environ.pop(key, None) if value is None else os.environ.update({key: value})

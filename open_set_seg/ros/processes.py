@@ -10,23 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from open_set_seg.resources import find_resource
-
 STOPPING_S = 10.0
 SHOWN_LINES = 12
 
 
 class ProcessError(ChildProcessError):
     """A process that was started ended on its own, or did not do what it should."""
-
-
-def isolated_environment(domain_id: int) -> dict[str, str]:
-    """Variables that keep DDS on this machine, in a domain of its own, able to carry images."""
-    return {
-        "ROS_DOMAIN_ID": str(domain_id),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "FASTRTPS_DEFAULT_PROFILES_FILE": str(find_resource("config/fastdds.xml")),
-    }
 
 
 class Executable:
