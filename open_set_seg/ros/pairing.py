@@ -127,16 +127,24 @@ class FramePairing(Generic[Image, Range]):
     @property
     def next_deadline(self) -> float | None:
         """When ``poll`` has something to do at the latest; None while no image waits."""
-        return self._images[0].arrival + self.config.wait_s if self._images else None
+        if not self._images:
+            return None
+        deadline = self._images[0].arrival + self.config.wait_s
+        silence = self._silence_ends
+        return deadline if silence is None else min(deadline, silence)
 
     def range_absent(self, now: float) -> bool:
         """Whether images pass without waiting: no range message is expected, or none comes."""
-        if self.config.wait_s <= 0:
-            return True
+        silence = self._silence_ends
+        return self.config.wait_s <= 0 or (silence is not None and now >= silence)
+
+    @property
+    def _silence_ends(self) -> float | None:
+        """When range messages count as absent unless one arrives; None before any message."""
         since = self._last_range_arrival
         if since is None:
             since = self._first_arrival
-        return since is not None and now - since > self.config.absence_s
+        return None if since is None else since + self.config.absence_s
 
     def reset(self) -> None:
         """Forget all messages and stamps (the clock jumped); counters stay."""

@@ -145,6 +145,27 @@ def test_nothing_of_before_a_jump_is_paired_with_anything_after_it():
     assert [(p.image, p.range) for p in pairing.poll(1.0)] == [("new", None)]
 
 
+def test_a_range_stream_that_jumps_before_its_images_keeps_what_is_new_and_drops_what_is_old():
+    pairing = FramePairing(CONFIG)
+    pairing.add_image(1000 * MS, "a", 0.0)
+    pairing.add_range(1050 * MS, "old", 0.01)
+    assert pairing.add_range(0, "new", 0.02) == []
+    assert [(p.image, p.range) for p in pairing.add_image(0, "b", 0.03)] == [
+        ("a", None),
+        ("b", "new"),
+    ]
+    assert pairing.add_image(1050 * MS, "c", 0.04) == []
+
+
+def test_waiting_images_pass_in_the_moment_in_which_the_disparity_counts_as_absent():
+    pairing = FramePairing(CONFIG)
+    pairing.add_range(0, "last", 0.0)
+    pairing.add_image(900 * MS, "a", 0.9)
+    assert pairing.next_deadline == pytest.approx(1.0)
+    assert [p.image for p in pairing.poll(1.0)] == ["a"]
+    assert pairing.counts["passed"] == 1
+
+
 def test_reset_forgets_everything_but_the_counts():
     pairing = FramePairing(CONFIG)
     pairing.add_image(0, "a", 0.0)
@@ -258,8 +279,11 @@ def pair_by_brute_force(messages):
         complete = max(shown.arrival_ms, partner.arrival_ms)
         in_time = complete < shown.arrival_ms + 200 or complete == shown.arrival_ms
         # Silence is counted from the last disparity, or from the first image.
-        heard = [a for a in arrivals if a < complete] or [first_image]
-        patient = complete == shown.arrival_ms or complete - max(heard[-1], 0) <= 1000
+        heard = [a for a in arrivals if a < complete]
+        heard = [first_image, *heard] if not heard or first_image < heard[0] else heard
+        gaps = zip(heard, [*heard[1:], complete], strict=True)
+        silent = any(b - a >= 1000 and b > shown.arrival_ms for a, b in gaps)
+        patient = complete == shown.arrival_ms or not silent
         fresh = complete - partner.arrival_ms <= 1000
         result[shown.moment] = shown.moment if in_time and patient and fresh else None
     return result
