@@ -67,8 +67,11 @@ def test_another_renderer_has_another_cache(tmp_path, monkeypatch):
     (tmp_path / "__init__.py").write_text("render = 1\n")
     monkeypatch.setattr(simulation.simulation, "__file__", str(tmp_path / "__init__.py"))
     first = view_digest(VIEW)
-    (tmp_path / "__init__.py").write_text("render = 2\n")
-    assert len({before, first, view_digest(VIEW)}) == 3
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "car.py").write_text("wheels = 4\n")
+    second = view_digest(VIEW)
+    (tmp_path / "parts" / "car.py").write_text("wheels = 5\n")
+    assert len({before, first, second, view_digest(VIEW)}) == 4
 
 
 def test_classes_are_counted_over_all_pixels(prepared):
