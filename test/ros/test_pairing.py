@@ -166,6 +166,42 @@ def test_waiting_images_pass_in_the_moment_in_which_the_disparity_counts_as_abse
     assert pairing.counts["passed"] == 1
 
 
+def feed(*steps: tuple[str, int]):
+    """Hand over (kind, stamp in ms) one millisecond apart; returns all pairs with a partner."""
+    pairing, pairs = FramePairing(CONFIG), []
+    for n, (kind, stamp) in enumerate(steps):
+        add = pairing.add_image if kind == "image" else pairing.add_range
+        pairs += [(p.image, p.range) for p in add(stamp * MS, stamp, n / 1000) if p.range]
+    return pairs
+
+
+def test_one_disparity_out_of_order_does_not_blind_the_next_jump():
+    out_of_order = [("range", 100), ("range", 50)]
+    agreeing = [("image", 150), ("range", 150)]
+    jump = [("range", 1050), ("image", 10), ("image", 1050)]
+    assert feed(*out_of_order, *agreeing, *jump) == [(150, 150)]
+
+
+def test_old_disparities_do_not_survive_a_second_jump_of_streams_with_an_offset():
+    first = [("image", 1000), ("range", 1004)]
+    second = [("image", 500), ("range", 504), ("range", 1046)]
+    third = [("image", 400), ("image", 1050)]
+    assert feed(*first, *second, *third) == [(1000, 1004), (500, 504)]
+
+
+def test_a_near_disparity_goes_to_the_image_that_is_nearest_to_it():
+    offset = [("image", 0), ("range", 3)]
+    close_together = [("image", 90), ("image", 100), ("range", 99)]
+    assert feed(*offset, *close_together) == [(0, 3), (100, 99)]
+
+
+def test_a_disparity_that_waited_for_longer_than_a_second_is_not_used():
+    pairing = FramePairing(CONFIG)
+    pairing.add_range(5000 * MS, "stale", 0.0)
+    assert [p.range for p in pairing.add_image(5000 * MS, "image", 2.0)] == [None]
+    assert pairing.counts["unused_ranges"] == 1
+
+
 def test_reset_forgets_everything_but_the_counts():
     pairing = FramePairing(CONFIG)
     pairing.add_image(0, "a", 0.0)
