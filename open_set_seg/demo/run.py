@@ -54,7 +54,7 @@ class DemoConfig:
 
     output: Path = Path("demo_output")
     frames: int = 40
-    seed: int = 3_000_000
+    seed: int = 2_050_008  # of the validation range, but neither trained nor tuned on
     width: int = 768
     height: int = 384
     rate_hz: float = 5.0
