@@ -193,6 +193,18 @@ class Running:
             wait_until(lambda w=writer: w.get_subscription_count() > 0, writer.topic_name)
             wait_until(lambda r=reader: r.get_publisher_count() > 0, writer.topic_name)
 
+    def send(self, stamp_ns: int) -> None:
+        """Everything of one moment, the image last and when the rest is known to be there."""
+        inputs, camera = self.detector._inputs, self.camera
+        for entry, publisher, message in (
+            (inputs.camera_info, camera.info, make_camera_info(stamp_ns)),
+            (inputs.range, camera.disparity, make_disparity(stamp_ns)),
+        ):
+            before = entry.arrivals.count
+            publisher.publish(message)
+            wait_until(lambda e=entry, b=before: e.arrivals.count > b, entry.name)
+        camera.image.publish(make_image(stamp_ns))
+
     def processed(self, number: int) -> None:
         wait_until(
             lambda: self.detector.statistics.snapshot().get("processed", 0) >= number,
