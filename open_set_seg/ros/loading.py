@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from open_set_seg.frame import Frame, FrameResult
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.ros.settings import Settings
 
 if TYPE_CHECKING:
     from open_set_seg.detector import DetectorConfig
+
+_WARM_UP_SHAPE = (512, 1024, 3)
 
 
 class Detector(Protocol):
@@ -78,6 +82,8 @@ def load_detector(settings: Settings) -> LoadedDetector:
         device=settings.device,
         precision=settings.precision,  # type: ignore[arg-type]  # checked against its choices
     )
+    # The first inference allocates and compiles: better now than while frames wait and are dropped.
+    segmenter.segment(np.zeros(_WARM_UP_SHAPE, np.uint8))
     return LoadedDetector(
         detector=ObstacleDetector(segmenter, build_detector_config(settings)),
         label_space=segmenter.label_space,
