@@ -32,7 +32,7 @@ class ObstacleConfig:
     """
 
     min_area_px: int = 12
-    min_area_m2: float = 0.01
+    min_area_m2: float = 0.03
     min_blind_area_px: int = 60
     opening: bool = True
     known_classes: tuple[str, ...] = ()
