@@ -53,10 +53,10 @@ class DemoConfig:
     """
 
     output: Path = Path("demo_output")
-    frames: int = 40
+    frames: int = 32
     seed: int = 2_050_008  # of the validation range, but neither trained nor tuned on
-    width: int = 768
-    height: int = 384
+    width: int = 1024
+    height: int = 512
     rate_hz: float = 5.0
     right: bool = True
     model: Path = DEMO_CHECKPOINT
