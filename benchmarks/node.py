@@ -200,6 +200,7 @@ def _result(
 ) -> dict[str, Any]:
     stages = {key: float(value) for key, value in after.items() if "_ms." in key}
     detector, wait = stages.get("detector_ms.p50", 0.0), stages.get("wait_ms.p50", 0.0)
+    minutes = [memory[second : second + 60] for second in range(0, len(memory), 60)]
     p50, p95 = (float(np.percentile(ages_ms, share)) for share in (50, 95))
     return {
         "what": "node",
@@ -221,7 +222,7 @@ def _result(
             "begin": memory[0],
             "end": memory[-1],
             "max": max(memory),
-            "growth_per_minute": 60 * float(np.polyfit(range(len(memory)), memory, 1)[0]),
+            "median_by_minute": [float(np.median(part)) for part in minutes],
         },
         "stages_ms": stages,
     }
