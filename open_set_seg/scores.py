@@ -61,7 +61,10 @@ def jsd(logits: Tensor, temperature: float = 2.0) -> Tensor:
 def msp(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """1 - max_k p_k, in [0, 1 - 1/K] (Hendrycks and Gimpel 2017)."""
     scaled = logits / temperature
-    return 1.0 - torch.exp(scaled.amax(dim=1) - torch.logsumexp(scaled, dim=1))
+    # The largest term is exp(0): large logits cost no digits, as they would in a difference of
+    # their maximum and their logsumexp.
+    total = torch.exp(scaled - scaled.amax(dim=1, keepdim=True)).sum(dim=1)
+    return 1.0 - 1.0 / total
 
 
 def shannon_entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
