@@ -24,7 +24,7 @@ from open_set_seg import __version__
 from open_set_seg.metrics import BandMetrics, ObjectMetrics
 from open_set_seg.segmenter import OpenSetSegmenter
 from open_set_seg.simulation import TEST_SEEDS
-from training.evaluation import MIN_VISIBLE_PX, RANGES, Evaluation, evaluate
+from training.evaluation import CONDITIONS, MIN_VISIBLE_PX, Evaluation, evaluate
 from training.run_state import code_revision
 
 
@@ -93,7 +93,7 @@ def tables(content: dict[str, Any], evaluation: Evaluation) -> str:
         lines.append(
             f"{region:<14} {columns[0]:>7} {columns[1]:>6} {columns[2]:>6} {columns[3]:>8}"
         )
-    for name in RANGES:
+    for name in CONDITIONS:
         lines += ["", f"obstacles, {name}", *_object_table(evaluation.objects[name])]
     return "\n".join(lines)
 

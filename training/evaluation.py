@@ -32,6 +32,10 @@ from training.validation import pixel_metrics_or_nan
 
 REGIONS = ("whole image", "true road", "ground hull")
 RANGES = ("exact disparity", "sensor disparity")
+# The same again with the true regions in place of the network's: what range and geometry are
+# worth by themselves, at distances where the network finds too little to tell.
+TRUE_REGIONS = ", true regions"
+CONDITIONS = (*RANGES, *(name + TRUE_REGIONS for name in RANGES))
 ROAD_CLASSES = ("road", "road line")
 # Smaller objects are a few pixels of blur: neither asked for nor held against a detection.
 MIN_VISIBLE_PX = 20
@@ -46,7 +50,7 @@ class Evaluation:
     Attributes:
         confusion: closed set; pixels of unknown objects are not counted.
         pixels: AP, FPR95, AUROC, best F1 by region of ``REGIONS`` (fractions).
-        objects: recall, false obstacles and distance errors by range input of ``RANGES``.
+        objects: recall, false obstacles and distance errors by condition of ``CONDITIONS``.
         not_examined: frames in which no ground was predicted.
     """
 
@@ -76,6 +80,22 @@ class RememberingSegmenter:
         return self._prediction
 
 
+@dataclass(frozen=True, eq=False)
+class TrueSegmenter:
+    """Hands out the truth of a frame as if a perfect network had seen it."""
+
+    stereo: StereoFrame
+    label_space: LabelSpace
+
+    def segment(self, rgb: ImageRGB, threshold: float | None = None) -> Prediction:
+        """True labels; anomaly 1 on unknown objects and 0 elsewhere, whatever ``rgb`` shows."""
+        labels, space = self.stereo.labels, self.label_space
+        unknown = labels == space.unknown_id
+        # What a network would take an object for does not matter; it stands on the ground.
+        nearest = np.where(unknown, np.uint8(space.ground_ids[0]), labels)
+        return Prediction(labels, unknown.astype(np.float32), nearest, threshold or 0.5)
+
+
 def evaluate(
     segmenter: OpenSetSegmenter,
     seeds: Sequence[int],
@@ -92,7 +112,7 @@ def evaluate(
     detector = ObstacleDetector(RememberingSegmenter(segmenter))
     space = segmenter.label_space
     confusion = ConfusionMatrix(space.num_classes)
-    found: dict[str, list[tuple[Obstacle, ...]]] = {name: [] for name in RANGES}
+    found: dict[str, list[tuple[Obstacle, ...]]] = {name: [] for name in CONDITIONS}
     truth: list[tuple[TrueObstacle, ...]] = []
     not_examined = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -100,9 +120,12 @@ def evaluate(
         bar = tqdm(frames, total=len(seeds), desc="evaluating", unit="frame", disable=not progress)
         for index, stereo in enumerate(bar):
             truth.append(stereo.obstacles)
+            perfect = ObstacleDetector(TrueSegmenter(stereo, space))
             for name in RANGES:
-                result = detector.process(frame_with(stereo, name))
+                frame = frame_with(stereo, name)
+                result = detector.process(frame)
                 found[name].append(result.obstacles)
+                found[name + TRUE_REGIONS].append(perfect.process(frame).obstacles)
             confusion.add(stereo.labels, result.prediction.nearest)
             not_examined += not result.examined
             np.save(Path(folder) / f"{index}.npy", result.prediction.anomaly)

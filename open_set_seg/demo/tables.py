@@ -125,7 +125,11 @@ def describe_software() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    return {**found, "platform": platform.platform(), "byte_order": sys.byteorder}
+    return {
+        **found,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "byte_order": sys.byteorder,
+    }
 
 
 def format_summary(summary: dict[str, Any]) -> str:
