@@ -1,6 +1,7 @@
 """Settings that every test shares."""
 
 import os
+import signal
 
 # Beside other busy processes PyTorch's spinning OpenMP threads cost a factor of six.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -9,6 +10,9 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 # Off by default in Jazzy: wrong types in message fields become errors.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+
+# Started as a background job of a shell, this process ignores SIGINT, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from hypothesis import settings

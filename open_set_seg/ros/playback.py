@@ -104,8 +104,10 @@ def run_executable(name: str, play: Callable[[], None], arguments: Sequence[str]
         The exit code: 0 at the end and after SIGINT or SIGTERM; 2 with one line on stderr where
         ``play`` raises ``ValueError`` or ``OSError`` (wrong parameters, missing files).
     """
-    # Signals stay Python's: they must also end work during which nothing spins.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Signals stay Python's: they must also end work during which nothing spins. SIGINT is named
+    # too, because a child of a shell's background job inherits that it is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         play()
