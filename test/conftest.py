@@ -11,11 +11,11 @@ os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 # Off by default in Jazzy: wrong types in message fields become errors.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 
-# Started as a background job of a shell, this process ignores SIGINT, and so would its children.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 import pytest
 from hypothesis import settings
+
+# Started as a background job of a shell, this process ignores SIGINT, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A change is judged by the same examples every time; at the desk, every run looks at new ones.
 settings.register_profile("reproducible", derandomize=True)
