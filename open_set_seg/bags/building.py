@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from open_set_seg.bags.writing import TYPESTORE
 from open_set_seg.frame import Camera, DisparityMap
-from open_set_seg.messages.clouds import FIELD_CODES
+from open_set_seg.messages import FIELD_CODES, NANOSECONDS
 
 _TYPES = TYPESTORE.types
 _ENCODINGS = {("uint8", 3): "rgb8", ("uint8", 1): "mono8", ("float32", 1): "32FC1"}
-NANOSECONDS = 1_000_000_000
 
 
 def header(stamp_ns: int, frame_id: str) -> Any:

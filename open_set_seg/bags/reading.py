@@ -16,6 +16,7 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from open_set_seg.bags.writing import TYPESTORE, BagError
 from open_set_seg.frame import Camera, DepthMap, DisparityMap, Frame, ImageRGB
 from open_set_seg.messages import (
+    NANOSECONDS,
     MessageError,
     decode_camera,
     decode_compressed_image,
@@ -29,7 +30,6 @@ from open_set_seg.messages import (
 
 LOGGER = logging.getLogger(__name__)
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
-NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from open_set_seg.messages import (
     decode_disparity,
     decode_image,
     decode_right_camera,
+    decode_stamp,
     list_points,
 )
 from open_set_seg.segmenter import OpenSetSegmenter
@@ -93,10 +94,9 @@ def _input_messages(moment: StereoFrame) -> dict[str, Any]:
 
 def _frame_of(messages: dict[str, Any]) -> Frame:
     image = messages[topics.IMAGE]
-    stamp = image.header.stamp
     return Frame(
         image=decode_image(image),
-        stamp_ns=stamp.sec * building.NANOSECONDS + stamp.nanosec,
+        stamp_ns=decode_stamp(image),
         frame_id=image.header.frame_id,
         camera=decode_camera(messages[topics.CAMERA_INFO]),
         range_input=decode_disparity(messages[topics.DISPARITY]),

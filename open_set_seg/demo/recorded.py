@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from open_set_seg.bags import read_messages, topics
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Obstacle, Prediction
 from open_set_seg.label_spaces import LabelSpace
-from open_set_seg.messages import decode_image, decode_points
+from open_set_seg.messages import decode_image, decode_points, decode_stamp
 from open_set_seg.obstacles import ObstacleConfig, find_obstacles
 from open_set_seg.simulation import StereoFrame
 
@@ -76,7 +76,7 @@ def read_recorded(
     numbers: dict[int, int] = {}
     waiting: dict[int, dict[str, tuple[int, Any]]] = {}
     for topic, time_ns, message in read_messages(bag, (topics.IMAGE, *OUTPUTS)):
-        stamp = int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
+        stamp = decode_stamp(message)
         if topic == topics.IMAGE:
             numbers[stamp] = number_of[zlib.crc32(message.data)]
             continue

@@ -9,11 +9,13 @@ from open_set_seg.messages.clouds import FIELD_CODES, LIST_POINT, decode_points,
 from open_set_seg.messages.errors import MessageError
 from open_set_seg.messages.images import ENCODINGS, decode_compressed_image, decode_image
 from open_set_seg.messages.ranges import decode_depth, decode_disparity, shift_limits
+from open_set_seg.messages.stamps import NANOSECONDS, decode_stamp
 
 __all__ = [
     "ENCODINGS",
     "FIELD_CODES",
     "LIST_POINT",
+    "NANOSECONDS",
     "MessageError",
     "decode_camera",
     "decode_compressed_image",
@@ -22,6 +24,7 @@ __all__ = [
     "decode_image",
     "decode_points",
     "decode_right_camera",
+    "decode_stamp",
     "fit_camera",
     "list_points",
     "shift_limits",

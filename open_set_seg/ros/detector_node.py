@@ -16,7 +16,8 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 
 from open_set_seg.frame import Problem
-from open_set_seg.ros.inputs import Inputs, stamp_of
+from open_set_seg.messages import decode_stamp
+from open_set_seg.ros.inputs import Inputs
 from open_set_seg.ros.loading import (
     DetectorFactory,
     LoadedDetector,
@@ -206,7 +207,7 @@ class DetectorNode:
 
     def _too_old(self, pair: Pair[Any, Any], settings: Settings) -> bool:
         limit = settings.max_input_age_s
-        if not limit or self._age(stamp_of(pair.image)) <= limit:
+        if not limit or self._age(decode_stamp(pair.image)) <= limit:
             return False
         self.statistics.count("stale")
         return True

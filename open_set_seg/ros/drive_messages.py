@@ -14,12 +14,12 @@ from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
 from open_set_seg.frame import Camera, DisparityMap, ImageRGB
+from open_set_seg.messages import NANOSECONDS
 from open_set_seg.ros.messages import build_image
 from open_set_seg.simulation import StereoFrame
 
 LEFT_FRAME = "left_camera_optical_frame"
 RIGHT_FRAME = "right_camera_optical_frame"
-NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stereo_msgs.msg import DisparityImage
 
 from open_set_seg.frame import Camera, DisparityMap, Frame, Problem
+from open_set_seg.messages import decode_stamp
 from open_set_seg.ros.messages import (
     MessageError,
     decode_camera,
@@ -28,6 +28,7 @@ from open_set_seg.ros.messages import (
     shift_limits,
 )
 from open_set_seg.ros.pairing import Pair
+from open_set_seg.ros.qos import allow_overrides
 from open_set_seg.ros.settings import Settings
 from open_set_seg.ros.statistics import RateWindow
 from open_set_seg.ros.worker import FrameSlot
@@ -36,12 +37,6 @@ from open_set_seg.ros.worker import FrameSlot
 # would lose frames when a burst arrives while Python is busy elsewhere.
 _IMAGE_DEPTH = 5
 _INFO_DEPTH = 1
-_OVERRIDABLE = (
-    QoSPolicyKind.HISTORY,
-    QoSPolicyKind.DEPTH,
-    QoSPolicyKind.RELIABILITY,
-    QoSPolicyKind.DURABILITY,
-)
 
 
 class Input:
@@ -63,16 +58,10 @@ class Input:
 
     def note_arrival(self, message: Any) -> int:
         """Count a message; returns its stamp in nanoseconds."""
-        stamp = stamp_of(message)
+        stamp = decode_stamp(message)
         self.arrivals.add(time.monotonic())
         self.last_stamp_ns = stamp
         return stamp
-
-
-def stamp_of(message: Any) -> int:
-    """Header stamp in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 class Inputs:
@@ -136,7 +125,7 @@ class Inputs:
             raise
         frame = Frame(
             image=image,
-            stamp_ns=stamp_of(pair.image),
+            stamp_ns=decode_stamp(pair.image),
             frame_id=pair.image.header.frame_id,
         )
         problems: list[Problem] = []
@@ -181,7 +170,7 @@ class Inputs:
             topic,
             callback,
             QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+            qos_overriding_options=allow_overrides(),
         )
 
     def _camera_info_topic(self, image_topic: str) -> str:

@@ -10,8 +10,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
@@ -32,18 +31,13 @@ from open_set_seg.ros.messages import (
     build_points,
     build_scaled_camera_info,
 )
+from open_set_seg.ros.qos import allow_overrides
 from open_set_seg.ros.settings import Settings
 
 DIAGNOSTICS = "/diagnostics"
 LABEL_INFO = "~/label_info"
 DETECTIONS = "~/obstacles"
 
-_OVERRIDABLE = (
-    QoSPolicyKind.HISTORY,
-    QoSPolicyKind.DEPTH,
-    QoSPolicyKind.RELIABILITY,
-    QoSPolicyKind.DURABILITY,
-)
 
 TOPICS: dict[str, Any] = {
     "~/segmentation": Image,
@@ -205,5 +199,5 @@ class Outputs:
             kind,
             topic,
             QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=durability),
-            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+            qos_overriding_options=allow_overrides(),
         )

@@ -23,12 +23,12 @@ from rosbags.interfaces import Connection, QosDurability
 from rosgraph_msgs.msg import Clock
 
 from open_set_seg.bags import BagError, open_bag
+from open_set_seg.messages import NANOSECONDS
 from open_set_seg.ros.parameters import Parameter, ParameterError
 from open_set_seg.ros.playback import Pacer, declare_settings, run_executable
 
 QUEUE_DEPTH = 10
 CLOCK_PERIOD_S = 0.01
-NANOSECONDS = 1_000_000_000
 
 
 _row = partial(Parameter, live=False)
