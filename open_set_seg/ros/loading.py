@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ class LoadedDetector:
     Attributes:
         device: device and network in words.
         model: file name of the checkpoint.
-        model_hash: first 12 hexadecimal digits of the file's SHA-256.
+        model_hash: first 12 hexadecimal digits of the weights' SHA-256 (`open-set-seg info`).
         threshold: the checkpoint's own.
     """
 
@@ -89,6 +88,6 @@ def load_detector(settings: Settings) -> LoadedDetector:
         label_space=segmenter.label_space,
         device=segmenter.device_description,
         model=path.name,
-        model_hash=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+        model_hash=segmenter.metadata.weights_sha256[:12],
         threshold=segmenter.threshold,
     )
