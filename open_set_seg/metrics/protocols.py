@@ -22,8 +22,8 @@ class PixelRule:
             itself, then the mean over the images that hold both outliers and inliers.
         operating_point: which point of the curve, from the highest threshold down, FPR95 is read
             at. ``at_least``: the first with TPR >= ``tpr``; ``above``: the first with TPR >
-            ``tpr``; ``above_thinned``: the same, of the points that scikit-learn's ``roc_curve`` keeps;
-            ``closest``: that whose TPR is closest to ``tpr``.
+            ``tpr``; ``above_thinned``: the same, of the points that scikit-learn's ``roc_curve``
+            keeps; ``closest``: that whose TPR is closest to ``tpr``.
         tpr: the true positive rate in question.
         curve: ``exact``: every distinct score is a threshold; ``smiyc_binned``: the 768 quantile
             thresholds a frame of SegmentMeIfYouCan's code.
