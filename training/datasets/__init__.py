@@ -1,1 +1,7 @@
-"""Data sets: samples are (image, labels) pairs of uint8 arrays."""
+"""Data sets: frames with their truth, read from the publishers' own files."""
+
+from __future__ import annotations
+
+from training.datasets.registry import DATASETS, open_dataset
+
+__all__ = ["DATASETS", "open_dataset"]

@@ -1,0 +1,36 @@
+"""Every data set by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.datasets import cityscapes
+from training.datasets.entries import DatasetEntry, find_folder
+from training.datasets.frames import Dataset, DatasetError
+
+DATASETS: dict[str, DatasetEntry] = {
+    "cityscapes": cityscapes.ENTRY,
+}
+
+
+def open_dataset(name: str, root: str | Path, split: str | None = None, run: int = 0) -> Dataset:
+    """A data set, ready to load frames from.
+
+    Args:
+        name: key in ``DATASETS``.
+        root: its own folder, or a folder that holds it.
+        split: one of its splits; None for the one that is evaluated.
+        run: number of the repeat, for a data set that is made at random.
+
+    Raises:
+        KeyError: no such name.
+        DatasetError: no such split, or the files are not there; the message shows the expected
+            layout and how to get the data.
+    """
+    if name not in DATASETS:
+        raise KeyError(f"{name!r} is not one of {', '.join(DATASETS)}")
+    entry = DATASETS[name]
+    split = entry.default_split if split is None else split
+    if split not in entry.splits:
+        raise DatasetError(f"{entry.title} has no split {split!r}, only {', '.join(entry.splits)}")
+    return entry.open(find_folder(entry, root), split, run)
