@@ -28,7 +28,7 @@ setup(
     maintainer_email="developers@open-set-seg.invalid",
     keywords=["ROS", "segmentation", "anomaly detection", "open-set", "stereo"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "checkpoints/*.safetensors"]},
+    package_data={NAME: ["py.typed", "checkpoints/*.safetensors", "report/page.*"]},
     # What share/ and lib/ must hold for ament, `ros2 run` and `ros2 launch`. The scripts under
     # lib/ are listed here because pip puts console scripts into bin/, where ros2 does not look.
     data_files=[

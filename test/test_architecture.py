@@ -34,6 +34,7 @@ LAYERS = {
     "resources": 0,
     "label_spaces": 0,
     "frame": 0,
+    "report": 0,
     "models": 1,
     "scores": 1,
     "metrics": 1,

@@ -1,0 +1,215 @@
+"""What a report page is made of: plain data that says what to show, never how it looks."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+# First bytes of the picture formats that every browser shows, and their media types.
+_PICTURE_TYPES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"RIFF": "image/webp",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        text: what it says.
+        note: small second line, such as an interval.
+        best: shown bold.
+        shade: strength of the cell's background in [0, 1], for matrices; None for none.
+        slot: series whose colour is shown before the text; None for none.
+    """
+
+    text: str
+    note: str = ""
+    best: bool = False
+    shade: float | None = None
+    slot: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        cells: as many as the header has; plain strings are cells without anything else.
+        kind: ``ours`` is set off from what others measured, ``group`` is a heading in the table,
+            ``total`` follows a line.
+    """
+
+    cells: tuple[Cell | str, ...]
+    kind: Literal["plain", "ours", "group", "total"] = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; wide ones scroll sideways with the first column in place.
+
+    Attributes:
+        header: names of the columns.
+        rows: from top to bottom.
+        caption: above the table.
+        notes: below it.
+        text_columns: the first so many columns hold text (left), the others numbers (right).
+        upright: the columns' names are written upwards, for matrices with many columns.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+    text_columns: int = 1
+    upright: bool = False
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if row.kind != "group" and len(row.cells) != len(self.header):
+                raise ValueError(
+                    f"a row of {len(row.cells)} cells under a header of {len(self.header)}: "
+                    f"{row.cells}"
+                )
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What a line of a figure stands for.
+
+    Attributes:
+        name: in words.
+        slot: of its colour; -1 is the quiet colour of things that are only compared with.
+        dashed: whether its line is.
+    """
+
+    name: str
+    slot: int
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart.
+
+    Attributes:
+        svg: made by ``open_set_seg.report.charts``; put into the page as it is.
+        title: above it.
+        caption: below it: what is seen, with units and rules.
+        legend: what its lines stand for.
+    """
+
+    svg: str
+    title: str
+    caption: str = ""
+    legend: tuple[Legend, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Charts side by side where there is room.
+
+    Attributes:
+        figures: in reading order.
+        legend: of all of them together.
+    """
+
+    figures: tuple[Figure, ...]
+    legend: tuple[Legend, ...] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photograph or drawing.
+
+    Attributes:
+        data: the bytes of a PNG, JPEG or WebP file.
+        caption: below it.
+        alternative: what is seen, for who cannot see it.
+    """
+
+    data: bytes
+    caption: str
+    alternative: str
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI.
+
+        Raises:
+            ValueError: the data is no PNG, JPEG or WebP.
+        """
+        for start, media_type in _PICTURE_TYPES.items():
+            if self.data.startswith(start):
+                return f"data:{media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+        raise ValueError(f"{self.caption!r} is no PNG, JPEG or WebP file: {self.data[:8]!r}...")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures below each other."""
+
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph.
+
+    Attributes:
+        text: plain text.
+        kind: ``warning`` stands in a frame: what a reader must know before the numbers.
+    """
+
+    text: str
+    kind: Literal["plain", "warning"] = "plain"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are shown on request, and always in print."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+Block: TypeAlias = "Table | Figure | Figures | Pictures | Text | Fold"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page with its entry in the table of contents."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One of the few things to know first, such as ``AP``, ``39.4 %``, ``30.1 to 47.2``."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report.
+
+    Attributes:
+        title: of the page and of its browser tab.
+        subtitle: one line under it.
+        facts: what to know first.
+        sections: the content.
+        footer: what made the page.
+    """
+
+    title: str
+    subtitle: str
+    facts: tuple[Fact, ...]
+    sections: tuple[Section, ...]
+    footer: str = ""

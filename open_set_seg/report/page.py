@@ -1,0 +1,70 @@
+"""Writes a page as one self-contained HTML file."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from open_set_seg.report.content import Cell, Page
+
+
+def render_page(page: Page) -> str:
+    """The page as HTML: styles, charts and pictures inside, nothing loaded, nothing run.
+
+    All text is escaped. The page's own policy forbids the browser to fetch anything.
+
+    Raises:
+        ModuleNotFoundError: Jinja2 is missing.
+        ValueError: a picture that is no PNG, JPEG or WebP.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "report pages need Jinja2: pip install 'open_set_seg[report]'"
+        ) from error
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["cell"] = _as_cell
+    environment.tests["kind"] = _is_kind
+    template = environment.from_string(_read("page.html"))
+    anchors = _anchors([section.title for section in page.sections])
+    text = template.render(
+        page=page,
+        sections=list(zip(anchors, page.sections, strict=True)),
+        style=Markup(_read("page.css")),
+        trusted=Markup,
+    )
+    return text if text.endswith("\n") else text + "\n"
+
+
+def save_page(path: Path, page: Page) -> None:
+    """Write ``render_page(page)`` to ``path``; folders on the way are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_page(page), encoding="utf-8")
+
+
+def _read(name: str) -> str:
+    return resources.files("open_set_seg.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _as_cell(value: Cell | str) -> Cell:
+    return Cell(value) if isinstance(value, str) else value
+
+
+def _is_kind(block: Any, name: str) -> bool:
+    return type(block).__name__ == name
+
+
+def _anchors(titles: list[str]) -> list[str]:
+    """One id a section, from its title, unique in the page."""
+    anchors: list[str] = []
+    for title in titles:
+        word = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "section"
+        repeated = sum(re.fullmatch(rf"{word}(-\d+)?", other) is not None for other in anchors)
+        anchors.append(f"{word}-{repeated + 1}" if repeated else word)
+    return anchors
