@@ -7,6 +7,10 @@ know it.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,6 +19,32 @@ from open_set_seg.scores import SCORES, LogisticMap
 
 # Output rows worked on at once: the class planes of one tile stay in the processor's cache.
 TILE_ROWS = 32
+
+
+@dataclass(frozen=True)
+class ScoreChannel:
+    """One map that the head computes.
+
+    Attributes:
+        score: key in ``SCORES``.
+        temperature: T of the score; None: its default.
+        score_map: publishes an unbounded score in [0, 1]; None: the score as its formula gives it.
+    """
+
+    score: str
+    temperature: float | None = None
+    score_map: LogisticMap | None = None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """(B, H, W) of logits (B, K, H, W)."""
+        values = SCORES[self.score](logits, self.temperature)
+        return values if self.score_map is None else self.score_map(values)
+
+    @property
+    def maximum(self) -> float:
+        """The most anomalous value that there is: 1, or infinity for an unpublished score."""
+        bounded = SCORES[self.score].bounded or self.score_map is not None
+        return 1.0 if bounded else math.inf
 
 
 def open_set_head(
@@ -26,8 +56,7 @@ def open_set_head(
 ) -> tuple[Tensor, Tensor]:
     """Nearest known class and published anomaly of every pixel.
 
-    Works through the image in tiles of rows, so the (B, K, H, W) volume of upsampled logits never
-    exists; equal to ``reference_head`` up to rounding.
+    Equal to ``reference_head`` up to rounding.
 
     Args:
         logits: (B, K, h, w), any floating type; computed in float32 at least.
@@ -44,19 +73,46 @@ def open_set_head(
         ValueError: unknown score, or a map that is missing or not wanted.
     """
     check_score(score, score_map)
+    channel = ScoreChannel(score, temperature, score_map)
+    nearest, (anomaly,) = compute_channels(logits, size, [channel])
+    return nearest, anomaly
+
+
+def compute_channels(
+    logits: Tensor, size: tuple[int, int], channels: Sequence[ScoreChannel]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Nearest known class, and the map of every channel, from logits that are upsampled once.
+
+    Works through the image in tiles of rows, so the (B, K, H, W) volume of upsampled logits never
+    exists. A pixel that a logit that is no finite number reaches, or whose score is NaN, gets the
+    channel's ``maximum``.
+
+    Args:
+        logits: (B, K, h, w), any floating type; computed in float32 at least.
+        size: (H, W) of the image.
+        channels: what to compute.
+
+    Returns:
+        nearest: (B, H, W) uint8, arg-max of the logits, ties to the lower class.
+        maps: (B, H, W) each, in the order of ``channels``, free of NaN.
+    """
     logits, invalid = _separate_invalid(logits, size)
     logits = logits.contiguous()
     batch, _, height, width = logits.shape
     nearest = torch.empty((batch, *size), dtype=torch.uint8, device=logits.device)
-    anomaly = torch.empty((batch, *size), dtype=logits.dtype, device=logits.device)
+    maps = [torch.empty_like(nearest, dtype=logits.dtype) for _ in channels]
     upper, lower, weight = _row_blend(height, size[0], logits)
     for start in range(0, size[0], TILE_ROWS):
         rows = slice(start, min(start + TILE_ROWS, size[0]))
         blend = weight[rows].view(1, 1, -1, 1)
         tile = torch.lerp(logits[:, :, upper[rows]], logits[:, :, lower[rows]], blend)
         tile = _upsample(tile, (tile.shape[2], size[1])) if width != size[1] else tile
-        nearest[:, rows], anomaly[:, rows] = _classify(tile, score, temperature, score_map)
-    return _mark_invalid(nearest, anomaly, invalid)
+        nearest[:, rows] = _nearest(tile)
+        for channel, values in zip(channels, maps, strict=True):
+            values[:, rows] = channel(tile)
+    pairs = zip(maps, channels, strict=True)
+    known = tuple(_fill_invalid(values, invalid, channel.maximum) for values, channel in pairs)
+    return nearest if invalid is None else nearest.masked_fill(invalid, 0), known
 
 
 def reference_head(
@@ -69,8 +125,10 @@ def reference_head(
     """The definition that ``open_set_head`` keeps to, on the whole image at once."""
     check_score(score, score_map)
     logits, invalid = _separate_invalid(logits, size)
-    nearest, anomaly = _classify(_upsample(logits, size), score, temperature, score_map)
-    return _mark_invalid(nearest, anomaly, invalid)
+    upsampled = _upsample(logits, size)
+    nearest, anomaly = _nearest(upsampled), ScoreChannel(score, temperature, score_map)(upsampled)
+    anomaly = _fill_invalid(anomaly, invalid, 1.0)
+    return nearest if invalid is None else nearest.masked_fill(invalid, 0), anomaly
 
 
 def check_score(score: str, score_map: LogisticMap | None) -> None:
@@ -98,25 +156,15 @@ def _separate_invalid(logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Te
     return logits.where(finite, 0.0), _upsample(reach, size).squeeze(1) > 0.0
 
 
-def _classify(
-    logits: Tensor, score: str, temperature: float | None, score_map: LogisticMap | None
-) -> tuple[Tensor, Tensor]:
+def _nearest(logits: Tensor) -> Tensor:
     # max() returns the first maximum as argmax() does, in half its time.
-    nearest = logits.max(dim=1).indices
-    anomaly = SCORES[score](logits, temperature)
-    if score_map is not None:
-        anomaly = score_map(anomaly)
-    return nearest.to(torch.uint8), anomaly
+    return logits.max(dim=1).indices.to(torch.uint8)
 
 
-def _mark_invalid(
-    nearest: Tensor, anomaly: Tensor, invalid: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _fill_invalid(values: Tensor, invalid: Tensor | None, maximum: float) -> Tensor:
     # Finite logits can still overflow inside a score; that is no knowledge either.
-    anomaly = torch.nan_to_num(anomaly, nan=1.0)
-    if invalid is None:
-        return nearest, anomaly
-    return nearest.masked_fill(invalid, 0), anomaly.masked_fill(invalid, 1.0)
+    values = torch.nan_to_num(values, nan=maximum, posinf=maximum, neginf=-math.inf)
+    return values if invalid is None else values.masked_fill(invalid, maximum)
 
 
 def _row_blend(source: int, target: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

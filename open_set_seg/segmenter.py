@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from open_set_seg.checkpoint import CheckpointMetadata, load_checkpoint
-from open_set_seg.frame import ImageRGB, Prediction
-from open_set_seg.head import open_set_head
+from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
+from open_set_seg.head import ScoreChannel, compute_channels
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.models import SegmentationOutput
+from open_set_seg.scores import SCORES
 
 logger = logging.getLogger(__name__)
 
@@ -110,26 +112,69 @@ class OpenSetSegmenter:
         Raises:
             ValueError: another shape or type, or a threshold outside [0, 1].
         """
+        return self.segment_with_scores(rgb, (), threshold)[0]
+
+    def score_maps(
+        self, rgb: ImageRGB, scores: Sequence[str]
+    ) -> tuple[LabelImage, dict[str, FloatImage]]:
+        """Nearest known class (H, W), and a map (H, W) of every score, from one forward pass.
+
+        Scores come as their formulas give them: an unbounded one is *not* mapped to [0, 1]. The
+        checkpoint's own score has the checkpoint's temperature, any other its default. Where the
+        network gives no finite number the map holds the largest value: 1, or infinity.
+
+        Raises:
+            ValueError: as ``segment`` and ``check_scores``.
+        """
+        prediction, maps = self.segment_with_scores(rgb, scores)
+        return prediction.nearest, maps
+
+    def segment_with_scores(
+        self, rgb: ImageRGB, scores: Sequence[str], threshold: float | None = None
+    ) -> tuple[Prediction, dict[str, FloatImage]]:
+        """What ``segment`` and ``score_maps`` return, from one forward pass.
+
+        Raises:
+            ValueError: as ``segment`` and ``check_scores``.
+        """
         threshold = self.threshold if threshold is None else float(threshold)
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"the threshold must lie in [0, 1], not {threshold}")
         check_image(rgb)
-        nearest, anomaly = self._infer(rgb)
+        self.check_scores(scores)
+        metadata = self._metadata
+        published = ScoreChannel(metadata.score, metadata.temperature, metadata.score_map)
+        channels = {name: self._channel(name) for name in scores}
+        # A bounded score is published as it is, so its channel may be wanted twice.
+        nearest, maps = self._infer(rgb, tuple(dict.fromkeys([published, *channels.values()])))
+        anomaly = maps[published]
         labels = np.where(anomaly > threshold, np.uint8(self.label_space.unknown_id), nearest)
-        return Prediction(labels, anomaly, nearest, threshold)
+        prediction = Prediction(labels, anomaly, nearest, threshold)
+        return prediction, {name: maps[channel] for name, channel in channels.items()}
+
+    def check_scores(self, scores: Sequence[str]) -> None:
+        """Raise ``ValueError`` with one line if a score is unknown or needs what is not there."""
+        for name in scores:
+            if name not in SCORES:
+                raise ValueError(f"unknown score {name!r}; known are {', '.join(sorted(SCORES))}")
+            if "outlier_logits" in SCORES[name].needs and not self._metadata.outlier_head:
+                raise ValueError(
+                    f"the score {name!r} needs outlier logits, and this network "
+                    f"({self._metadata.architecture}) has no outlier head"
+                )
+
+    def _channel(self, score: str) -> ScoreChannel:
+        own = score == self._metadata.score
+        return ScoreChannel(score, self._metadata.temperature if own else None)
 
     @torch.inference_mode()
-    def _infer(self, rgb: ImageRGB) -> tuple[np.ndarray, np.ndarray]:
+    def _infer(
+        self, rgb: ImageRGB, channels: Sequence[ScoreChannel]
+    ) -> tuple[LabelImage, dict[ScoreChannel, FloatImage]]:
         output: SegmentationOutput = self._model(self._to_tensor(rgb))
-        height, width = rgb.shape[:2]
-        nearest, anomaly = open_set_head(
-            output.logits,
-            (height, width),
-            self._metadata.score,
-            self._metadata.temperature,
-            self._metadata.score_map,
-        )
-        return nearest[0].cpu().numpy(), anomaly[0].cpu().numpy()
+        nearest, maps = compute_channels(output.logits, rgb.shape[:2], channels)
+        arrays = (values[0].cpu().numpy() for values in maps)
+        return nearest[0].cpu().numpy(), dict(zip(channels, arrays, strict=True))
 
     def _to_tensor(self, rgb: ImageRGB) -> Tensor:
         # (H, W, 3) bytes are a channels-last image already: a view, then one conversion on the

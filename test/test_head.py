@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from open_set_seg import head
-from open_set_seg.head import open_set_head, reference_head
+from open_set_seg.head import ScoreChannel, compute_channels, open_set_head, reference_head
 from open_set_seg.scores import SCORES, LogisticMap, jsd
 
 MAP = LogisticMap(-3.0, 2.0)
@@ -171,6 +171,31 @@ def test_the_head_leaves_its_input_alone_and_is_differentiable_by_its_definition
 def test_a_score_without_its_map_is_refused(score, score_map, message):
     with pytest.raises(ValueError, match=message):
         open_set_head(torch.zeros(1, 3, 2, 2), (8, 8), score, None, score_map)
+
+
+def test_all_channels_come_from_one_upsampling_and_unpublished_ones_keep_their_scale():
+    logits = torch.randn(2, 6, 5, 7, dtype=torch.float64) * 4
+    full = torch.nn.functional.interpolate(logits, size=(19, 26), mode="bilinear")
+    channels = [ScoreChannel(name, 1.5) for name in SCORES]
+    channels += [ScoreChannel("energy", 1.5, MAP), ScoreChannel("jsd")]
+    nearest, maps = compute_channels(logits, (19, 26), channels)
+    assert torch.equal(nearest, full.argmax(1).to(torch.uint8))
+    for channel, values in zip(channels, maps, strict=True):
+        expected = SCORES[channel.score](full, channel.temperature)
+        expected = MAP(expected) if channel.score_map else expected
+        torch.testing.assert_close(values, expected, rtol=0, atol=1e-12)
+    alone = open_set_head(logits, (19, 26), "energy", 1.5, MAP)[1]
+    assert torch.equal(maps[len(SCORES)], alone)
+
+
+@pytest.mark.parametrize("score", sorted(SCORES))
+def test_what_is_no_number_is_the_most_anomalous_also_where_scores_have_no_bounds(score):
+    logits = torch.randn(1, 12, 8, 8)
+    logits[0, 2, 3, 4] = math.nan
+    _, (values,) = compute_channels(logits, (8, 8), [ScoreChannel(score)])
+    assert values[0, 3, 4] == (1.0 if SCORES[score].bounded else math.inf)
+    values[0, 3, 4] = 0.0
+    assert torch.isfinite(values).all()
 
 
 def _map_of(score):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
 from open_set_seg.head import reference_head
 from open_set_seg.label_spaces import STREETHAZARDS
 from open_set_seg.models import SegmentationOutput, build_model
-from open_set_seg.scores import LogisticMap
+from open_set_seg.scores import SCORES, LogisticMap
 from open_set_seg.segmenter import OpenSetSegmenter
 
 METADATA = CheckpointMetadata("swiftnet_rn18", STREETHAZARDS, "1.0", width=0.125, threshold=0.6)
@@ -146,6 +147,52 @@ def test_score_and_map_come_from_the_metadata():
     expected = 1 / (1 + np.exp(-(-7.0 + 5.0) / 2.0))
     np.testing.assert_allclose(prediction.anomaly, expected, rtol=1e-6)
     assert (prediction.nearest == 3).all()
+
+
+def test_all_scores_come_from_one_forward_pass(model):
+    calls = []
+
+    class Counting(nn.Module):
+        def forward(self, x):
+            calls.append(x.shape)
+            return model(x)
+
+    metadata = replace(METADATA, temperature=3.0)
+    segmenter = OpenSetSegmenter(Counting(), metadata, device="cpu")
+    rgb = image(33, 47)
+    nearest, maps = segmenter.score_maps(rgb, list(SCORES))
+    assert len(calls) == 1
+    prediction = segmenter.segment(rgb)
+    np.testing.assert_array_equal(nearest, prediction.nearest)
+    np.testing.assert_array_equal(maps["jsd"], prediction.anomaly)
+    with torch.inference_mode():
+        tensor = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+        logits = model(tensor).logits.double()
+        logits = nn.functional.interpolate(logits, size=(33, 47), mode="bilinear")
+    for name, values in maps.items():
+        expected = SCORES[name](logits, 3.0 if name == "jsd" else None)[0].numpy()
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values, expected, atol=2e-4)
+
+
+def test_an_unbounded_score_is_published_for_decisions_and_handed_out_as_it_is(model):
+    score_map = LogisticMap(-1.0, 0.5)
+    metadata = replace(METADATA, score="energy", temperature=1.0, score_map=score_map)
+    segmenter = OpenSetSegmenter(model, metadata, device="cpu")
+    prediction, maps = segmenter.segment_with_scores(image(), ["energy"], threshold=0.25)
+    assert maps["energy"].min() < 0.0
+    published = 1.0 / (1.0 + np.exp(-(maps["energy"].astype(float) + 1.0) / 0.5))
+    np.testing.assert_allclose(prediction.anomaly, published, atol=1e-6)
+    assert prediction.threshold == 0.25
+
+
+def test_scores_that_the_network_cannot_give_are_refused_in_one_line(segmenter, monkeypatch):
+    with pytest.raises(ValueError, match=r"unknown score 'none'; known are .*jsd"):
+        segmenter.score_maps(image(), ["none"])
+    needy = replace(SCORES["msp"], needs=("logits", "outlier_logits"))
+    monkeypatch.setitem(SCORES, "needy", needy)
+    with pytest.raises(ValueError, match=r"'needy' needs outlier logits.*has no outlier head"):
+        segmenter.check_scores(["jsd", "needy"])
 
 
 def test_from_checkpoint(tmp_path, model, segmenter):
