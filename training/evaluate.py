@@ -24,7 +24,7 @@ from open_set_seg import __version__
 from open_set_seg.metrics import BandMetrics, ObjectMetrics
 from open_set_seg.segmenter import OpenSetSegmenter
 from open_set_seg.simulation import TEST_SEEDS
-from training.evaluation import CONDITIONS, MIN_VISIBLE_PX, Evaluation, evaluate
+from training.evaluation.simulated import CONDITIONS, MIN_VISIBLE_PX, Evaluation, evaluate
 from training.run_state import code_revision
 
 

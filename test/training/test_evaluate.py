@@ -13,7 +13,7 @@ from open_set_seg.label_spaces import STREETHAZARDS
 from open_set_seg.models import build_model
 from open_set_seg.simulation import TEST_SEEDS, render_still
 from training.evaluate import main
-from training.evaluation import CONDITIONS, RANGES, REGIONS, TRUE_REGIONS, evaluate, render_ahead
+from training.evaluation.simulated import CONDITIONS, RANGES, REGIONS, TRUE_REGIONS, evaluate, render_ahead
 
 SEEDS = TEST_SEEDS[:3]
 SIZE = (256, 128)

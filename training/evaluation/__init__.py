@@ -1,0 +1,1 @@
+"""Checkpoints, foreign networks and stored score maps, measured under a named protocol."""
