@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training.datasets import cityscapes
+from training.datasets import (
+    cityscapes,
+    fishyscapes,
+    lost_and_found,
+    road_anomaly,
+    smiyc,
+    wd_pascal,
+)
 from training.datasets.entries import DatasetEntry, find_folder
 from training.datasets.frames import Dataset, DatasetError
 
 DATASETS: dict[str, DatasetEntry] = {
     "cityscapes": cityscapes.ENTRY,
+    "lost_and_found": lost_and_found.ENTRY,
+    "fishyscapes_lost_and_found": fishyscapes.LOST_AND_FOUND_ENTRY,
+    "fishyscapes_static": fishyscapes.STATIC_ENTRY,
+    "smiyc_anomaly": smiyc.ANOMALY_ENTRY,
+    "smiyc_obstacle": smiyc.OBSTACLE_ENTRY,
+    "smiyc_lost_and_found": smiyc.LOST_AND_FOUND_ENTRY,
+    "road_anomaly": road_anomaly.ENTRY,
+    "wd_pascal": wd_pascal.ENTRY,
 }
 
 
