@@ -20,7 +20,8 @@ from open_set_seg.models import (
     load_swiftnet_upstream,
 )
 from open_set_seg.models.resnet import BasicBlock
-from open_set_seg.models.swiftnet import NormReluConv, PyramidPooling, pyramid_grids
+from open_set_seg.models.swiftnet import PYRAMID_MOMENTUM, PYRAMID_ROWS
+from open_set_seg.models.units import NormReluConv, PyramidPooling, pyramid_grids
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_normalisation_statistics_move_at_the_published_speeds():
     ],
 )
 def test_pyramid_grid_follows_the_aspect_ratio(size, grids):
-    assert pyramid_grids(*size) == grids
+    assert pyramid_grids(*size, PYRAMID_ROWS) == grids
 
 
 @pytest.mark.parametrize("size", [(64, 128), (33, 61), (250, 331), (1, 1), (32, 32), (5, 200)])
@@ -147,7 +148,7 @@ def test_skips_and_pyramid_read_the_sums_before_the_relu():
 
 
 def test_pyramid_keeps_a_constant_map_constant():
-    pool = PyramidPooling(8, 12).eval()
+    pool = PyramidPooling(8, 12, PYRAMID_ROWS, PYRAMID_MOMENTUM).eval()
     x = torch.randn(1, 8, 1, 1).expand(1, 8, 7, 11)
     result = pool(x)
     torch.testing.assert_close(result, result[:, :, :1, :1].expand_as(result))

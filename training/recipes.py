@@ -18,7 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from open_set_seg.label_spaces import LABEL_SPACES
-from open_set_seg.models import MODELS
+from open_set_seg.models import MODELS, LadderDenseNet
 from open_set_seg.scores import SCORES
 
 
@@ -28,11 +28,18 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """Which network; ``imagenet_weights``: torchvision's ResNet-18 in a file, for full width."""
+    """Which network.
+
+    Attributes:
+        imagenet_weights: file with torchvision's ResNet-18 or DenseNet-121, for full width.
+        gradient_checkpointing: compute features again in the backward pass instead of keeping
+            them: less memory, more time, the same results. For ``ldn_121``.
+    """
 
     architecture: str = "swiftnet_rn18"
     width: float = 1.0
     imagenet_weights: str | None = None
+    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,12 @@ class Recipe:
         _require(self.score.name in SCORES, "score.name", sorted(SCORES))
         _require(self.score.temperature > 0, "score.temperature", "a positive number")
         _require(0 < self.network.width <= 4, "network.width", "a number in (0, 4]")
+        can_checkpoint = MODELS[self.network.architecture] is LadderDenseNet
+        _require(
+            can_checkpoint or not self.network.gradient_checkpointing,
+            "network.gradient_checkpointing",
+            f"false for {self.network.architecture}",
+        )
         for name in ("training_scenes", "validation_scenes", "width", "height", "workers"):
             _require(getattr(data, name) >= 1, f"data.{name}", "at least 1")
         _require(data.supersampling >= 1, "data.supersampling", "at least 1")

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from tqdm import tqdm
 from open_set_seg import __version__
 from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
 from open_set_seg.label_spaces import LABEL_SPACES
-from open_set_seg.models import SwiftNet, build_model, count_parameters, load_imagenet_resnet18
+from open_set_seg.models import LadderDenseNet, build_model, count_parameters, load_imagenet
 from open_set_seg.segmenter import choose_device
 from open_set_seg.simulation import TRAINING_SEEDS, VALIDATION_SEEDS
 from training.datasets.simulation import SimulationDataset, View, prepare_scenes
@@ -104,7 +104,9 @@ def build(recipe: Recipe, device: torch.device) -> tuple[nn.Module, torch.optim.
     network = recipe.network
     model = build_model(network.architecture, space.num_classes, network.width)
     if network.imagenet_weights is not None:
-        load_imagenet_resnet18(cast(SwiftNet, model), network.imagenet_weights)
+        load_imagenet(model, network.imagenet_weights)
+    if isinstance(model, LadderDenseNet):
+        model.gradient_checkpointing = network.gradient_checkpointing
     model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     decaying = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]

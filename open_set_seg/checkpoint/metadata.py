@@ -10,8 +10,9 @@ from typing import Any
 from open_set_seg.label_spaces import LABEL_SPACES, LabelSpace
 from open_set_seg.scores import SCORES, LogisticMap
 
-# The one preprocessing there is: the network takes RGB as it comes and normalises it from buffers
-# that lie in the checkpoint. Stated in the file so that another one can be told apart.
+# The one preprocessing there is: the network takes RGB as it comes and normalises it itself, by
+# its definition or from buffers that lie in the checkpoint. Stated in the file so that another one
+# can be told apart.
 PREPROCESSING = "rgb_0_255_normalised_in_network"
 
 

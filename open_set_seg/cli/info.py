@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 HELP = "what a checkpoint is"
@@ -12,20 +13,29 @@ DESCRIPTION = "Says what a checkpoint holds, how it was made and how well it did
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("checkpoint", type=Path, nargs="?", help="default: the demo checkpoint")
+    parser.add_argument(
+        "--size", default="2048x1024", metavar="WxH", help="image for the multiply-adds (2048x1024)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the description of a checkpoint."""
     from open_set_seg.checkpoint import DEMO_CHECKPOINT, load_checkpoint
+    from open_set_seg.models import count_multiply_adds, count_parameters
 
+    image_width, image_height = _read_size(options.size)
     path = options.checkpoint or DEMO_CHECKPOINT
     model, metadata = load_checkpoint(path)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = count_parameters(model)
+    multiply_adds = count_multiply_adds(model, image_height, image_width)
     space = metadata.label_space
     lines = {
         "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
         "weights": f"SHA-256 {metadata.weights_sha256}",
-        "network": f"{metadata.architecture}, width {metadata.width:g}, {parameters:,} parameters",
+        "network": f"{metadata.architecture}, width {metadata.width:g}, {parameters:,} parameters"
+        + (", with an outlier head" if metadata.outlier_head else ""),
+        "multiply-adds": f"{multiply_adds:,} ({multiply_adds / 1e9:.4g} G) for an image of "
+        f"{image_width} x {image_height}",
         "classes": f"{space.num_classes} of {space.name}: {', '.join(space.classes)}",
         "score": f"{metadata.score}, temperature {metadata.temperature:g}",
         "threshold": f"{metadata.threshold:g} {_in_brackets(metadata.threshold_rule)}",
@@ -39,6 +49,13 @@ def run(options: argparse.Namespace) -> int:
     for name, value in lines.items():
         print(f"{name:<{width}}  {value.strip()}")
     return 0
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+    if match is None:
+        raise ValueError(f"expected --size as WIDTHxHEIGHT in pixels, found {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def _in_brackets(text: str) -> str:

@@ -6,29 +6,39 @@ from collections.abc import Callable
 
 from torch import nn
 
+from open_set_seg.models.cost import count_multiply_adds, count_parameters
+from open_set_seg.models.ladder_densenet import LadderDenseNet
 from open_set_seg.models.output import SegmentationOutput
 from open_set_seg.models.swiftnet import SwiftNet
 from open_set_seg.models.weights import (
     WeightsError,
-    count_parameters,
+    load_imagenet,
+    load_imagenet_densenet121,
     load_imagenet_resnet18,
+    load_ldn_upstream,
     load_swiftnet_upstream,
 )
 
 __all__ = [
     "MODELS",
+    "LadderDenseNet",
     "SegmentationOutput",
     "SwiftNet",
     "WeightsError",
     "build_model",
+    "count_multiply_adds",
     "count_parameters",
+    "load_imagenet",
+    "load_imagenet_densenet121",
     "load_imagenet_resnet18",
+    "load_ldn_upstream",
     "load_swiftnet_upstream",
 ]
 
 # Every network maps RGB (B, 3, H, W) on the 0..255 scale to a SegmentationOutput.
 MODELS: dict[str, Callable[[int, float, bool], nn.Module]] = {
     "swiftnet_rn18": SwiftNet,
+    "ldn_121": LadderDenseNet,
 }
 
 

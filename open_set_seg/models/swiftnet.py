@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from open_set_seg.models.output import SegmentationOutput
 from open_set_seg.models.resnet import Stage, stage_channels
+from open_set_seg.models.units import NormReluConv, PyramidPooling, UpsampleUnit
 
 # The normalisation of the published Cityscapes configuration, RGB on the 0..255 scale. A
 # checkpoint brings its own, in the same buffers.
@@ -23,82 +24,6 @@ PYRAMID_ROWS = (8, 4, 2)
 # The published configuration reaches only the pyramid with its slow statistics; the other units
 # keep PyTorch's default of 0.1.
 PYRAMID_MOMENTUM = 0.005
-DEFAULT_MOMENTUM = 0.1
-
-
-class NormReluConv(nn.Sequential):
-    """Batch normalisation, ReLU, convolution (padding keeps the size)."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        bias: bool = False,
-        momentum: float = DEFAULT_MOMENTUM,
-    ) -> None:
-        super().__init__()
-        self.add_module("norm", nn.BatchNorm2d(in_channels, momentum=momentum))
-        self.add_module("relu", nn.ReLU())
-        self.add_module(
-            "conv", nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
-        )
-
-
-def resize_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize with half-pixel centres (``align_corners=False``)."""
-    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-def pyramid_grids(height: int, width: int) -> list[tuple[int, int]]:
-    """Grid (rows, columns) of every pyramid level for a map of ``height`` x ``width``.
-
-    Columns are ``max(1, round(width / height * rows))``, halves rounded to even, as Python ints.
-    """
-    return [(rows, max(1, round(width / height * rows))) for rows in PYRAMID_ROWS]
-
-
-class PyramidPooling(nn.Module):
-    """Spatial pyramid pooling with aspect-dependent grids: (B, C, h, w) -> (B, D, h, w)."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        level_channels = out_channels // len(PYRAMID_ROWS)
-        units = {"spp_bn": NormReluConv(in_channels, out_channels, 1, momentum=PYRAMID_MOMENTUM)}
-        for level in range(len(PYRAMID_ROWS)):
-            units[f"spp{level}"] = NormReluConv(
-                out_channels, level_channels, 1, momentum=PYRAMID_MOMENTUM
-            )
-        fused = out_channels + len(PYRAMID_ROWS) * level_channels
-        units["spp_fuse"] = NormReluConv(fused, out_channels, 1, momentum=PYRAMID_MOMENTUM)
-        self.spp = nn.ModuleDict(units)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool, reduce and upsample every level, concatenate, fuse."""
-        height, width = int(x.shape[2]), int(x.shape[3])
-        x = self.spp["spp_bn"](x)
-        levels = [x]
-        for index, grid in enumerate(pyramid_grids(height, width)):
-            pooled = functional.adaptive_avg_pool2d(x, grid)
-            levels.append(resize_bilinear(self.spp[f"spp{index}"](pooled), (height, width)))
-        fused: Tensor = self.spp["spp_fuse"](torch.cat(levels, dim=1))
-        return fused
-
-
-class UpsampleUnit(nn.Module):
-    """Upsample the running map to the skip's size, add the projected skip, blend by 3x3."""
-
-    def __init__(self, channels: int, skip_channels: int) -> None:
-        super().__init__()
-        self.bottleneck = NormReluConv(skip_channels, channels, 1)
-        self.blend_conv = NormReluConv(channels, channels, 3)
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(B, D, h, w) and (B, C, 2h, 2w) -> (B, D, 2h, 2w)."""
-        lateral = self.bottleneck(skip)
-        x = resize_bilinear(x, (int(skip.shape[2]), int(skip.shape[3]))) + lateral
-        blended: Tensor = self.blend_conv(x)
-        return blended
 
 
 class SwiftNetBackbone(nn.Module):
@@ -119,9 +44,9 @@ class SwiftNetBackbone(nn.Module):
         self.layer2 = Stage(channels[0], channels[1], stride=2)
         self.layer3 = Stage(channels[1], channels[2], stride=2)
         self.layer4 = Stage(channels[2], channels[3], stride=2)
-        self.spp = PyramidPooling(channels[3], decoder)
+        self.spp = PyramidPooling(channels[3], decoder, PYRAMID_ROWS, PYRAMID_MOMENTUM)
         self.upsample = nn.ModuleList(
-            UpsampleUnit(decoder, skip) for skip in (channels[2], channels[1], channels[0])
+            UpsampleUnit(decoder, skip, decoder) for skip in (channels[2], channels[1], channels[0])
         )
         self.out_channels = decoder
 

@@ -1,4 +1,4 @@
-"""Weights that the user brings: SwiftNet state dicts and ImageNet ResNet-18, from a file.
+"""Weights that the user brings: the authors' state dicts and ImageNet encoders, from a file.
 
 Nothing is unpickled beyond tensors: ``.pt`` and ``.pth`` files go through
 ``torch.load(weights_only=True)``, everything ending in ``.safetensors`` through safetensors.
@@ -6,15 +6,24 @@ Nothing is unpickled beyond tensors: ``.pt`` and ``.pth`` files go through
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from open_set_seg.models.ladder_densenet import LadderDenseNet
 from open_set_seg.models.swiftnet import SwiftNet
 
 StateDict = dict[str, Tensor]
+Network = TypeVar("Network", SwiftNet, LadderDenseNet)
+
+# torchvision's DenseNet files are older than its code, which has no dot before the number.
+_OLD_DENSENET_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
+_COUNTER = ".num_batches_tracked"
 
 
 class WeightsError(ValueError):
@@ -44,22 +53,53 @@ def read_state_dict(path: str | Path) -> StateDict:
 def load_swiftnet_upstream(path: str | Path) -> SwiftNet:
     """A full-width SwiftNet-RN18 from a state dict with the names of the published code.
 
-    K is read off the classifier; all 195 entries must be there with their shapes.
+    K is read off the classifier, and whether there is an outlier head off ``logits_ood``; all 195
+    (202) entries must be there with their shapes.
 
     Raises:
         WeightsError: naming the entries that are missing, unexpected or of another shape.
     """
+    return _load_upstream(SwiftNet, "SwiftNet", path)
+
+
+def load_ldn_upstream(path: str | Path) -> LadderDenseNet:
+    """A full-width Ladder-DenseNet-121 from a state dict with the names of the published code.
+
+    K is read off the classifier, and whether there is an outlier head off ``logits_ood``; all 820
+    (827) entries must be there with their shapes.
+
+    Raises:
+        WeightsError: naming the entries that are missing, unexpected or of another shape.
+    """
+    return _load_upstream(LadderDenseNet, "Ladder-DenseNet-121", path)
+
+
+def _load_upstream(build: type[Network], title: str, path: str | Path) -> Network:
     state = read_state_dict(path)
     classifier = state.get("logits.conv.weight")
     if classifier is None or classifier.ndim != 4:
         raise WeightsError(
-            f"expected a SwiftNet state dict with logits.conv.weight in {path}, "
+            f"expected a {title} state dict with logits.conv.weight in {path}, "
             f"found {_some(sorted(state))}"
         )
-    model = SwiftNet(num_classes=int(classifier.shape[0]))
+    model = build(int(classifier.shape[0]), outlier_head="logits_ood.conv.weight" in state)
     check_state_dict(model.state_dict(), state, str(path))
     model.load_state_dict(state, strict=True)
     return model.eval()
+
+
+def load_imagenet(model: nn.Module, path: str | Path) -> None:
+    """Fill the encoder of a network of this package with torchvision's weights for it.
+
+    Raises:
+        WeightsError: the file does not fit, or the network is another one.
+    """
+    if isinstance(model, SwiftNet):
+        load_imagenet_resnet18(model, path)
+    elif isinstance(model, LadderDenseNet):
+        load_imagenet_densenet121(model, path)
+    else:
+        raise WeightsError(f"no ImageNet weights are known for a {type(model).__name__}")
 
 
 def load_imagenet_resnet18(model: SwiftNet, path: str | Path) -> None:
@@ -73,14 +113,37 @@ def load_imagenet_resnet18(model: SwiftNet, path: str | Path) -> None:
     """
     state = read_state_dict(path)
     state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    backbone = model.backbone
-    expected = {
-        name: tensor
-        for name, tensor in backbone.state_dict().items()
-        if name.startswith(("conv1.", "bn1.", "layer"))
+    _fill(model.backbone, state, str(path), lambda n: n.startswith(("conv1.", "bn1.", "layer")))
+
+
+def load_imagenet_densenet121(model: LadderDenseNet, path: str | Path) -> None:
+    """Fill the encoder of ``model`` with torchvision's ImageNet DenseNet-121 from a file.
+
+    The names of torchvision's own file (``norm.1``) and of its code (``norm1``) are both read.
+    Every tensor of the encoder is filled; of the file only the last normalisation
+    ``features.norm5.*`` and ``classifier.*`` are left over.
+
+    Raises:
+        WeightsError: naming the entries that are missing, unexpected or of another shape.
+    """
+    state = {
+        _OLD_DENSENET_NAME.sub(r"\1\2", name): tensor
+        for name, tensor in read_state_dict(path).items()
+        if not name.startswith(("features.norm5.", "classifier."))
     }
-    check_state_dict(expected, state, str(path))
-    backbone.load_state_dict(state, strict=False)
+    _fill(model.backbone, state, str(path), lambda name: True)
+
+
+def _fill(
+    encoder: nn.Module, state: StateDict, source: str, is_wanted: Callable[[str], bool]
+) -> None:
+    expected = {name: tensor for name, tensor in encoder.state_dict().items() if is_wanted(name)}
+    # Files from before PyTorch counted batches lack the counters; nothing that is used depends on
+    # them.
+    if not any(name.endswith(_COUNTER) for name in state):
+        state |= {n: torch.zeros_like(t) for n, t in expected.items() if n.endswith(_COUNTER)}
+    check_state_dict(expected, state, source)
+    encoder.load_state_dict(state, strict=False)
 
 
 def check_state_dict(expected: StateDict, found: StateDict, source: str) -> None:
@@ -103,11 +166,6 @@ def check_state_dict(expected: StateDict, found: StateDict, source: str) -> None
         problems.append(f"shapes differ: {_some(wrong)}")
     if problems:
         raise WeightsError(f"{source} does not fit the network: {'; '.join(problems)}")
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of trainable numbers in ``model``."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _some(names: list[str], limit: int = 5) -> str:
