@@ -6,17 +6,15 @@ from open_set_seg.metrics.components import (
     component_threshold,
 )
 from open_set_seg.metrics.confusion import ConfusionMatrix, OpenWorldConfusionMatrix
+from open_set_seg.metrics.object_matching import Matching, MatchRule, TrueObject, match_objects
 from open_set_seg.metrics.objects import (
     BandMetrics,
-    Matching,
-    MatchRule,
+    ObjectCounts,
     ObjectMetrics,
-    TrueObject,
-    match_objects,
     object_metrics,
 )
 from open_set_seg.metrics.open_iou import (
-    Fold,
+    OpenSetFold,
     OpenSetMetrics,
     open_set_labels,
     open_set_metrics,
@@ -29,10 +27,11 @@ __all__ = [
     "BandMetrics",
     "ComponentCounts",
     "ConfusionMatrix",
-    "Fold",
     "MatchRule",
     "Matching",
+    "ObjectCounts",
     "ObjectMetrics",
+    "OpenSetFold",
     "OpenSetMetrics",
     "OpenWorldConfusionMatrix",
     "PixelProtocol",

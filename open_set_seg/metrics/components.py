@@ -1,7 +1,7 @@
 """Connected components: how well whole outliers are found (SegmentMeIfYouCan's SegEval).
 
-``component_matching`` says which components there are, and their sIoU and precision. For each tau of
-0.25, 0.30, ..., 0.75: TP, FN = true components of sIoU >= tau, < tau; FP = predicted components of
+``component_matching`` finds the components with their sIoU and precision. For each tau of 0.25,
+0.30, ..., 0.75: TP, FN = true components of sIoU >= tau, < tau; FP = predicted components of
 precision < tau. Source: Chan et al., SegmentMeIfYouCan (NeurIPS 2021), section 3 and its code.
 """
 

@@ -1,84 +1,59 @@
-"""How well obstacles are found and how well their distance is known, by distance band.
+"""How well obstacles are found and how well their distance is known, by distance and by size.
 
-Rule of matching (``MatchRule``). A detected obstacle is *true* iff at least ``min_purity`` of its
-pixels lie on true objects, all of them taken together; otherwise it is *false*. A true object is
-*found* iff some true detection covers at least ``min_coverage`` of its visible pixels; the
-detection that covers most of it is the one that its distance is compared with. So one detection
-may find two objects that it merges, but a detection that floods the road finds nothing.
+``object_matching`` says which detection is true, which false, and which objects are found.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.frame import Mask, Obstacle
+from open_set_seg.frame import Obstacle
+from open_set_seg.metrics.object_matching import (
+    FalseDetection,
+    FrameObjects,
+    MatchRule,
+    Outcome,
+    TrueObject,
+    judge_objects,
+)
+from open_set_seg.metrics.protocols import BANDS, Band
 
-Band = tuple[float, float]
-BANDS: tuple[Band, ...] = tuple((float(near), float(near + 5)) for near in range(5, 50, 5))
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# Visible pixels; the squares of 10, 20, 40 and 80 pixels.
+SIZES: tuple[Band, ...] = (
+    (0.0, 100.0),
+    (100.0, 400.0),
+    (400.0, 1600.0),
+    (1600.0, 6400.0),
+    (6400.0, math.inf),
+)
 # The median of |x| of a standard Gaussian, inverted: makes a median deviation a standard deviation.
 MAD_TO_SIGMA = 1.482602218505602
-
-
-@dataclass(frozen=True, eq=False)
-class TrueObject:
-    """An object that is really there.
-
-    Attributes:
-        mask: (H, W) bool, its visible pixels.
-        distance: of its near face in metres (10th percentile of the exact Z over ``mask``).
-    """
-
-    mask: Mask
-    distance: float
-
-
-@dataclass(frozen=True)
-class MatchRule:
-    """When a detection is true and an object found; see the module.
-
-    Args:
-        min_coverage: share of the object's pixels that its detection covers.
-        min_purity: share of a detection's pixels that lie on true objects.
-        min_visible_px: objects with fewer visible pixels are not asked for: they count neither as
-            found nor as missed, yet a detection of them is not false.
-    """
-
-    min_coverage: float = 0.25
-    min_purity: float = 0.25
-    min_visible_px: int = 1
-
-
-@dataclass(frozen=True)
-class Matching:
-    """Who found what in one frame.
-
-    Attributes:
-        true: for each detection, whether it is one of true objects.
-        asked: for each object, whether it is large enough to be asked for.
-        finders: for each object, the index of the detection that found it, or None.
-    """
-
-    true: tuple[bool, ...]
-    asked: tuple[bool, ...]
-    finders: tuple[int | None, ...]
+FILE = "objects.json"
 
 
 @dataclass(frozen=True)
 class BandMetrics:
-    """What happened in one distance band; NaN where there was nothing to measure.
+    """What happened in one band of distance, or of size; NaN where there was nothing to measure.
 
     Attributes:
-        band: [near, far) in metres.
-        objects: true objects whose true distance is in the band.
+        band: [near, far) in metres; of size: [fewest, most) in pixels.
+        objects: true objects whose true distance (whose visible pixels) are in the band.
         found: how many of them were found.
         recall: found / objects.
-        false_per_frame: false detections whose *measured* distance is in the band, per frame.
+        false_per_frame: false detections whose *measured* distance (whose area) is in the band,
+            per frame.
         measured: found objects with a known measured distance.
         median_relative_error: median of |measured - true| / true.
         bias: median of measured - true, metres.
@@ -106,10 +81,11 @@ class ObjectMetrics:
 
     Attributes:
         frames: number of frames.
-        bands: nearest first.
+        bands: by distance, nearest first.
         overall: everything between the first band's near and the last band's far limit.
         false_of_unknown_distance_per_frame: false detections without a distance, in no band.
         false_per_frame: all false detections per frame, of whatever distance.
+        sizes: by visible pixels, smallest first, of whatever distance.
     """
 
     frames: int
@@ -117,14 +93,137 @@ class ObjectMetrics:
     overall: BandMetrics
     false_of_unknown_distance_per_frame: float
     false_per_frame: float
+    sizes: tuple[BandMetrics, ...]
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    true_distance: float
-    found: bool
-    measured: float
-    sigma: float
+class ObjectCounts:
+    """What became of the objects and detections of many frames.
+
+    Args:
+        rule: of matching.
+    """
+
+    def __init__(self, rule: MatchRule | None = None) -> None:
+        self.rule = rule or MatchRule()
+        self._frames: dict[str, FrameObjects] = {}
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the frames, sorted: the order of the columns of ``statistics``' weights."""
+        return sorted(self._frames)
+
+    def add(
+        self, image_id: str, obstacles: Sequence[Obstacle], objects: Sequence[TrueObject]
+    ) -> None:
+        """Judge the detected obstacles of a frame by its true objects.
+
+        Raises:
+            ValueError: an id that was added before.
+        """
+        if image_id in self._frames:
+            raise ValueError(f"the objects of image {image_id!r} were counted before")
+        self._frames[image_id] = judge_objects(obstacles, objects, self.rule)
+
+    def merge(self, other: Self) -> None:
+        """Take in the frames of another counter.
+
+        Raises:
+            ValueError: another rule, or a frame that both have.
+        """
+        if other.rule != self.rule:
+            raise ValueError(f"objects matched by {other.rule} do not add to {self.rule}")
+        twice = self._frames.keys() & other._frames.keys()
+        if twice:
+            raise ValueError(f"the objects of image {min(twice)!r} were counted twice")
+        self._frames.update(other._frames)
+
+    def save(self, folder: Path) -> None:
+        """Write everything into an empty folder; unknown distances become null."""
+        frames = {
+            name: {
+                "outcomes": [_without_nan(one) for one in self._frames[name].outcomes],
+                "false": [_without_nan(one) for one in self._frames[name].false],
+            }
+            for name in self.ids
+        }
+        text = json.dumps({"rule": asdict(self.rule), "frames": frames}, allow_nan=False)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote."""
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        counts = cls(MatchRule(**content["rule"]))
+        for name, frame in content["frames"].items():
+            outcomes = (Outcome(**_with_nan(one)) for one in frame["outcomes"])
+            false = (FalseDetection(**_with_nan(one)) for one in frame["false"])
+            counts._frames[name] = FrameObjects(tuple(outcomes), tuple(false))
+        return counts
+
+    def metrics(
+        self, bands: Sequence[Band] = BANDS, sizes: Sequence[Band] = SIZES
+    ) -> ObjectMetrics:
+        """Recall, false obstacles and distance error, pooled over all frames.
+
+        Args:
+            bands: adjoining [near, far) intervals of distance in metres, nearest first.
+            sizes: adjoining [fewest, most) intervals of visible pixels, smallest first.
+
+        Raises:
+            ValueError: no frame at all, or bands that do not adjoin.
+        """
+        for strata in (bands, sizes):
+            if not strata or any(one[1] != two[0] for one, two in itertools.pairwise(strata)):
+                raise ValueError(f"bands must adjoin, nearest or smallest first, not {strata}")
+        if not self._frames:
+            raise ValueError("there is no frame to judge")
+        frames = [self._frames[name] for name in self.ids]
+        outcomes = [one for frame in frames for one in frame.outcomes]
+        false = [one for frame in frames for one in frame.false]
+
+        def by_distance(band: Band) -> BandMetrics:
+            inside = [one for one in outcomes if band[0] <= one.distance < band[1]]
+            wrong = sum(band[0] <= one.distance < band[1] for one in false)
+            return _summarise(band, inside, wrong, len(frames))
+
+        def by_size(size: Band) -> BandMetrics:
+            inside = [one for one in outcomes if size[0] <= one.visible_px < size[1]]
+            wrong = sum(size[0] <= one.area_px < size[1] for one in false)
+            return _summarise(size, inside, wrong, len(frames))
+
+        return ObjectMetrics(
+            frames=len(frames),
+            bands=tuple(map(by_distance, bands)),
+            overall=by_distance((bands[0][0], bands[-1][1])),
+            false_of_unknown_distance_per_frame=sum(math.isnan(one.distance) for one in false)
+            / len(frames),
+            false_per_frame=len(false) / len(frames),
+            sizes=tuple(map(by_size, sizes)),
+        )
+
+    def statistics(self, weights: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float64]]:
+        """``recall`` and ``false_per_frame`` of B resamples, objects of whatever distance and size.
+
+        Args:
+            weights: (B, n), how often each frame of ``ids`` is drawn.
+
+        Returns:
+            (B,) each; recall is NaN in a resample without objects.
+
+        Raises:
+            ValueError: weights of another number of frames.
+        """
+        frames = [self._frames[name] for name in self.ids]
+        if weights.ndim != 2 or weights.shape[1] != len(frames) or not frames:
+            raise ValueError(f"weights of shape {weights.shape} for {len(frames)} frames")
+        counts = [
+            (sum(one.found for one in frame.outcomes), len(frame.outcomes), len(frame.false))
+            for frame in frames
+        ]
+        found, objects, false = (weights @ np.array(counts, np.int64)).T
+        recall = np.full(found.shape, np.nan)
+        np.divide(found, objects, out=recall, where=objects > 0)
+        return {"recall": recall, "false_per_frame": false / weights.sum(axis=1)}
 
 
 def object_metrics(
@@ -132,7 +231,7 @@ def object_metrics(
     rule: MatchRule | None = None,
     bands: Sequence[Band] = BANDS,
 ) -> ObjectMetrics:
-    """Recall, false obstacles and distance error by distance band, pooled over all frames.
+    """Recall, false obstacles and distance error by band, pooled over all frames.
 
     Args:
         frames: (detected obstacles, true objects) of every examined frame; consumed once.
@@ -142,87 +241,18 @@ def object_metrics(
     Raises:
         ValueError: no frame at all, or bands that do not adjoin.
     """
-    if not bands or any(one[1] != two[0] for one, two in itertools.pairwise(bands)):
-        raise ValueError("bands must adjoin, nearest first")
-    outcomes: list[_Outcome] = []
-    false_distances: list[float] = []
-    count = 0
-    for obstacles, objects in frames:
-        count += 1
-        found, false = _judge(obstacles, objects, match_objects(obstacles, objects, rule))
-        outcomes += found
-        false_distances += false
-    if count == 0:
-        raise ValueError("there is no frame to judge")
-    return ObjectMetrics(
-        frames=count,
-        bands=tuple(_summarise(band, outcomes, false_distances, count) for band in bands),
-        overall=_summarise((bands[0][0], bands[-1][1]), outcomes, false_distances, count),
-        false_of_unknown_distance_per_frame=sum(map(math.isnan, false_distances)) / count,
-        false_per_frame=len(false_distances) / count,
-    )
+    counts = ObjectCounts(rule)
+    for index, (obstacles, objects) in enumerate(frames):
+        counts.add(f"{index:09d}", obstacles, objects)
+    return counts.metrics(bands)
 
 
-def match_objects(
-    obstacles: Sequence[Obstacle], objects: Sequence[TrueObject], rule: MatchRule | None = None
-) -> Matching:
-    """Which detection found which object in one frame, by the rule of this module."""
-    rule = rule or MatchRule()
-    overlap = np.zeros((len(obstacles), len(objects)), np.int64)
-    on_objects = np.zeros(len(obstacles), np.int64)
-    for row, obstacle in enumerate(obstacles):
-        left, top, width, height = obstacle.box
-        window = (slice(top, top + height), slice(left, left + width))
-        union = np.zeros(obstacle.mask.shape, np.bool_)
-        for column, true_object in enumerate(objects):
-            common = true_object.mask[window] & obstacle.mask
-            overlap[row, column] = np.count_nonzero(common)
-            union |= common
-        on_objects[row] = np.count_nonzero(union)
-    areas = np.array([obstacle.area_px for obstacle in obstacles], np.int64)
-    is_true = on_objects >= np.maximum(rule.min_purity * areas, 1)
-    overlap[~is_true] = 0
-    asked, finders = [], []
-    for column, true_object in enumerate(objects):
-        visible = int(np.count_nonzero(true_object.mask))
-        best = int(np.argmax(overlap[:, column])) if obstacles else -1
-        found = best >= 0 and overlap[best, column] >= max(rule.min_coverage * visible, 1)
-        asked.append(visible >= max(rule.min_visible_px, 1))
-        finders.append(best if found else None)
-    return Matching(tuple(is_true.tolist()), tuple(asked), tuple(finders))
-
-
-def _judge(
-    obstacles: Sequence[Obstacle], objects: Sequence[TrueObject], matching: Matching
-) -> tuple[list[_Outcome], list[float]]:
-    """What became of each true object, and the distances of the false detections."""
-    outcomes = []
-    for true_object, asked, finder in zip(objects, matching.asked, matching.finders, strict=True):
-        if asked:
-            by = None if finder is None else obstacles[finder]
-            outcomes.append(
-                _Outcome(
-                    true_object.distance,
-                    by is not None,
-                    by.distance if by else math.nan,
-                    by.distance_sigma if by else math.nan,
-                )
-            )
-    detections = zip(obstacles, matching.true, strict=True)
-    return outcomes, [one.distance for one, true in detections if not true]
-
-
-def _summarise(
-    band: Band, outcomes: list[_Outcome], false_distances: list[float], frames: int
-) -> BandMetrics:
-    near, far = band
-    inside = [outcome for outcome in outcomes if near <= outcome.true_distance < far]
+def _summarise(band: Band, inside: list[Outcome], false: int, frames: int) -> BandMetrics:
     found = sum(outcome.found for outcome in inside)
     known = [outcome for outcome in inside if math.isfinite(outcome.measured)]
-    true = np.array([outcome.true_distance for outcome in known])
+    true = np.array([outcome.distance for outcome in known])
     error = np.array([outcome.measured for outcome in known]) - true
     in_sigmas = error / np.array([outcome.sigma for outcome in known])
-    false = sum(near <= distance < far for distance in false_distances)
     return BandMetrics(
         band=band,
         objects=len(inside),
@@ -244,3 +274,12 @@ def _median(values: NDArray[np.float64]) -> float:
 
 def _spread(values: NDArray[np.float64]) -> float:
     return MAD_TO_SIGMA * _median(np.abs(values - np.median(values))) if values.size else math.nan
+
+
+def _without_nan(record: Outcome | FalseDetection) -> dict[str, Any]:
+    values = asdict(record)
+    return {key: None if value != value else value for key, value in values.items()}
+
+
+def _with_nan(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: math.nan if value is None else value for key, value in record.items()}

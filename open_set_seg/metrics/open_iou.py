@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from open_set_seg.frame import LabelImage
 from open_set_seg.metrics.confusion import ConfusionMatrix, OpenWorldConfusionMatrix
+from open_set_seg.metrics.thresholding import strictly_above
 
 
 @dataclass(frozen=True, eq=False)
-class Fold:
+class OpenSetFold:
     """What was counted on one fold.
 
     Attributes:
@@ -54,7 +55,7 @@ class OpenSetMetrics:
     mIoU_K_plus_1: float
 
 
-def open_set_metrics(folds: Sequence[Fold]) -> OpenSetMetrics:
+def open_set_metrics(folds: Sequence[OpenSetFold]) -> OpenSetMetrics:
     """The image-count weighted means of the folds.
 
     Raises:
@@ -97,4 +98,4 @@ def open_set_labels(
     """
     if nearest.shape != scores.shape:
         raise ValueError(f"classes are {nearest.shape} but scores {scores.shape}")
-    return np.where(scores > np.float64(threshold), np.uint8(num_classes), nearest)
+    return np.where(strictly_above(scores, threshold), np.uint8(num_classes), nearest)
