@@ -145,7 +145,7 @@ def judge_objects(
                 )
             )
     detections = zip(obstacles, matching.true, strict=True)
-    false = (
-        FalseDetection(float(one.distance), int(one.area_px)) for one, ok in detections if not ok
+    false = tuple(
+        FalseDetection(float(one.distance), one.area_px) for one, true in detections if not true
     )
     return FrameObjects(tuple(outcomes), false)

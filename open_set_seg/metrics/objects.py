@@ -138,15 +138,9 @@ class ObjectCounts:
         self._frames.update(other._frames)
 
     def save(self, folder: Path) -> None:
-        """Write everything into an empty folder; unknown distances become null."""
-        frames = {
-            name: {
-                "outcomes": [_without_nan(one) for one in self._frames[name].outcomes],
-                "false": [_without_nan(one) for one in self._frames[name].false],
-            }
-            for name in self.ids
-        }
-        text = json.dumps({"rule": asdict(self.rule), "frames": frames}, allow_nan=False)
+        """Write everything into an empty folder."""
+        frames = {name: asdict(self._frames[name]) for name in self.ids}
+        text = json.dumps({"rule": asdict(self.rule), "frames": frames})
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -155,8 +149,8 @@ class ObjectCounts:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         counts = cls(MatchRule(**content["rule"]))
         for name, frame in content["frames"].items():
-            outcomes = (Outcome(**_with_nan(one)) for one in frame["outcomes"])
-            false = (FalseDetection(**_with_nan(one)) for one in frame["false"])
+            outcomes = (Outcome(**one) for one in frame["outcomes"])
+            false = (FalseDetection(**one) for one in frame["false"])
             counts._frames[name] = FrameObjects(tuple(outcomes), tuple(false))
         return counts
 
@@ -274,12 +268,3 @@ def _median(values: NDArray[np.float64]) -> float:
 
 def _spread(values: NDArray[np.float64]) -> float:
     return MAD_TO_SIGMA * _median(np.abs(values - np.median(values))) if values.size else math.nan
-
-
-def _without_nan(record: Outcome | FalseDetection) -> dict[str, Any]:
-    values = asdict(record)
-    return {key: None if value != value else value for key, value in values.items()}
-
-
-def _with_nan(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: math.nan if value is None else value for key, value in record.items()}

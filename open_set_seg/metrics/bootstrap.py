@@ -1,0 +1,205 @@
+"""How sure a figure is: bootstrap intervals, paired differences, sign-flip tests, Holm.
+
+The sampling unit is the image (pixels of one image are no independent witnesses), and of several
+training runs the seed. A *statistic* is a function of weights: given (B, n) counts that say how
+often each of n images was drawn in each of B resamples, it returns the (B,) figures of those
+resamples. Any figure that can be computed from sums over images has one. Sources: Efron and
+Tibshirani, An Introduction to the Bootstrap (1993); Holm, Scand. J. Statistics (1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+Values = NDArray[np.float64]
+Statistic = Callable[[Counts], Values]
+Statistics = Callable[[Counts], Mapping[str, Values]]
+
+# Up to this many pairs all 2^n signs are enumerated.
+MAX_ENUMERATED = 20
+# Two sums of the same numbers in another order differ by rounding only.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its percentile interval.
+
+    Attributes:
+        estimate: the figure of the sample itself.
+        low, high: limits; NaN where no resample has a figure.
+        level: share of such intervals that should hold the true figure.
+        resamples: how many resamples the limits come from; those whose figure is NaN (because no
+            outlier was drawn, for example) are left out.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    resamples: int
+
+
+def resample_counts(n: int, resamples: int, seed: int) -> Counts:
+    """(resamples, n) how often each of ``n`` units is drawn in n draws with replacement.
+
+    Raises:
+        ValueError: nothing to draw from, or no resample.
+    """
+    if n < 1 or resamples < 1:
+        raise ValueError(f"{resamples} resamples of {n} units: both must be at least 1")
+    return _draw(np.random.default_rng(seed), n, resamples)
+
+
+def percentile_interval(values: Values, estimate: float, level: float = 0.95) -> Interval:
+    """The interval between the (1 - level) / 2 quantiles from both ends of resampled figures."""
+    if not 0 < level < 1:
+        raise ValueError(f"the level is a share between 0 and 1, not {level}")
+    known = values[~np.isnan(values)]
+    low, high = float("nan"), float("nan")
+    if known.size:
+        low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Interval(float(estimate), low, high, level, int(known.size))
+
+
+def image_intervals(
+    statistics: Statistics, n: int, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> dict[str, Interval]:
+    """Intervals of several figures of the same ``n`` images, all from the same resamples."""
+    estimates = statistics(np.ones((1, n), np.int64))
+    values = statistics(resample_counts(n, resamples, seed))
+    return {
+        name: percentile_interval(values[name], float(estimates[name][0]), level)
+        for name in estimates
+    }
+
+
+def image_interval(
+    statistic: Statistic, n: int, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Interval of one figure of ``n`` images."""
+    one = image_intervals(lambda weights: {"": statistic(weights)}, n, resamples, level, seed)
+    return one[""]
+
+
+def hierarchical_interval(
+    statistics: Sequence[Statistic],
+    images: int | Sequence[int],
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of the mean over training seeds: seeds are drawn, then images.
+
+    Args:
+        statistics: one a seed, the figure of that seed's model.
+        images: a number: all seeds are measured on the *same* images (in the same order), which
+            are drawn once a resample for all of them; a sequence: every seed has images of its
+            own, so many, drawn anew each time that the seed is drawn.
+
+    Raises:
+        ValueError: no seed, or numbers of images that are not one a seed.
+    """
+    seeds = len(statistics)
+    if seeds < 1 or (not isinstance(images, int) and len(images) != seeds):
+        raise ValueError(f"{seeds} seeds with images {images}: one number, or one a seed")
+    own = [images] * seeds if isinstance(images, int) else list(images)
+    ones = [np.ones((1, n), np.int64) for n in own]
+    estimate = np.mean([one(weights)[0] for one, weights in zip(statistics, ones, strict=True)])
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(0, seeds, (resamples, seeds))
+    if isinstance(images, int):
+        weights = _draw(generator, images, resamples)
+        by_seed = np.stack([statistic(weights) for statistic in statistics], axis=1)
+        values = np.take_along_axis(by_seed, drawn, axis=1)
+    else:
+        values = np.empty((resamples, seeds))
+        for index, statistic in enumerate(statistics):
+            chosen = drawn == index
+            if chosen.any():
+                weights = _draw(generator, own[index], int(np.count_nonzero(chosen)))
+                values[chosen] = statistic(weights)
+    return percentile_interval(values.mean(axis=1), float(estimate), level)
+
+
+def difference_of(first: Statistic, second: Statistic) -> Statistic:
+    """First minus second on the same draws: pass it for the interval of a paired difference.
+
+    Both must be measured on the same images in the same order. Where images are shared, most of
+    the spread is shared too, and the difference is known much better than either figure.
+    """
+    return lambda weights: first(weights) - second(weights)
+
+
+def mean_of(values: Values) -> Statistic:
+    """The statistic "mean over images" of (n,) figures; images whose figure is NaN have no say."""
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
+
+    def statistic(weights: Counts) -> Values:
+        count = weights @ known.astype(np.int64)
+        mean = np.full(len(weights), np.nan)
+        np.divide(weights @ filled, count, out=mean, where=count > 0)
+        return mean
+
+    return statistic
+
+
+def sign_flip_test(differences: Sequence[float], resamples: int = 100_000, seed: int = 0) -> float:
+    """Two-sided p of paired differences: were their signs thrown by a fair coin?
+
+    p = share of sign assignments whose |mean| reaches that of the data. Up to 20 pairs all 2^n
+    assignments are enumerated, so p is exact and at least 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for
+    6, 0.0078125 for 8. Above, signs are drawn and p = (1 + reached) / (1 + resamples).
+
+    Raises:
+        ValueError: no difference, or one that is not finite.
+    """
+    values = np.asarray(differences, np.float64)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"the test needs finite differences of pairs, not {differences}")
+    bar = abs(values.sum()) - ROUNDING * np.abs(values).sum()
+    if values.size <= MAX_ENUMERATED:
+        sums = np.zeros(1)
+        for value in values:
+            sums = np.concatenate([sums + value, sums - value])
+        return float(np.mean(np.abs(sums) >= bar))
+    generator = np.random.default_rng(seed)
+    reached = 0
+    for start in range(0, resamples, 1000):
+        rows = min(1000, resamples - start)
+        signs = generator.integers(0, 2, (rows, values.size)) * 2 - 1
+        reached += int(np.count_nonzero(np.abs(signs @ values) >= bar))
+    return (1 + reached) / (1 + resamples)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values, in the order given: reject where one is at most the level.
+
+    The i-th smallest of m is max over j <= i of min(1, (m - j + 1) p_(j)); the chance of any false
+    rejection is at most the level, whatever the dependence between the tests.
+
+    Raises:
+        ValueError: a value outside [0, 1].
+    """
+    values = np.asarray(p_values, np.float64)
+    if values.ndim != 1 or not np.all((values >= 0) & (values <= 1)):
+        raise ValueError(f"p values lie between 0 and 1, not {p_values}")
+    order = np.argsort(values, kind="stable")
+    stepped = np.minimum(1, values[order] * np.arange(values.size, 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.maximum.accumulate(stepped)
+    listed: list[float] = adjusted.tolist()
+    return listed
+
+
+def _draw(generator: np.random.Generator, n: int, resamples: int) -> Counts:
+    counts = np.empty((resamples, n), np.int64)
+    for row in counts:
+        row[:] = np.bincount(generator.integers(0, n, n), minlength=n)
+    return counts
