@@ -113,4 +113,42 @@ CITYSCAPES = LabelSpace(
     ground=("road", "sidewalk"),
 )  # fmt: skip
 
-LABEL_SPACES = {space.name: space for space in (STREETHAZARDS, CITYSCAPES)}
+# The 13 classes of StreetHazards as published: raw ids minus one, "other" included.
+STREETHAZARDS_13 = LabelSpace(
+    name="streethazards_13",
+    classes=(*STREETHAZARDS.classes[:3], "other", *STREETHAZARDS.classes[3:]),
+    colours=(*STREETHAZARDS.colours[:3], (250, 170, 160), *STREETHAZARDS.colours[3:]),
+    ground=STREETHAZARDS.ground,
+)
+
+# The 14 categories of BSB-aerial in the order of their ids.
+BSB = LabelSpace(
+    name="bsb_14",
+    classes=(
+        "street", "permeable area", "lake", "swimming pool", "harbor", "vehicle", "boat",
+        "sports court", "soccer field", "commercial building", "commercial building block",
+        "residential building", "house", "small construction",
+    ),
+    colours=(
+        (128, 128, 128), (0, 128, 0), (30, 80, 200), (0, 220, 220), (120, 60, 20), (0, 0, 142),
+        (150, 0, 255), (200, 120, 60), (120, 220, 60), (190, 40, 60), (240, 130, 150),
+        (230, 180, 60), (240, 230, 140), (150, 150, 90),
+    ),
+    ground=("street",),
+)  # fmt: skip
+
+# The 12 inlier classes of BSB-OOD: boat and harbor are the outliers.
+BSB_OOD = LabelSpace(
+    name="bsb_ood_12",
+    classes=tuple(name for name in BSB.classes if name not in ("harbor", "boat")),
+    colours=tuple(
+        colour
+        for name, colour in zip(BSB.classes, BSB.colours, strict=True)
+        if name not in ("harbor", "boat")
+    ),
+    ground=BSB.ground,
+)
+
+LABEL_SPACES = {
+    space.name: space for space in (STREETHAZARDS, STREETHAZARDS_13, CITYSCAPES, BSB, BSB_OOD)
+}

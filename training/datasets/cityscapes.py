@@ -20,22 +20,33 @@ TRAIN_IDS = {
         (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
     )
 }
-_VOID = [code for code in range(34) if code not in TRAIN_IDS]
 # A licence plate is -1 in the publisher's table, 255 in an 8-bit file.
-LABEL_IDS = CodeTable(TRAIN_IDS, [*_VOID, 255])
-LABEL_ID_OUTLIERS = CodeTable(dict.fromkeys(TRAIN_IDS, 0), [*_VOID, 255])
+_VOID = [*(code for code in range(34) if code not in TRAIN_IDS), 255]
+_SAME = {train_id: train_id for train_id in TRAIN_IDS.values()}
+# By the ending of the files: codes to labels, and codes to outliers (there are none).
+TABLES = {
+    "labelIds": (CodeTable(TRAIN_IDS, _VOID), CodeTable(dict.fromkeys(TRAIN_IDS, 0), _VOID)),
+    "labelTrainIds": (CodeTable(_SAME, [255]), CodeTable(dict.fromkeys(_SAME, 0), [255])),
+}
 
 
 def open_cityscapes(root: Path, split: str, run: int = 0) -> Dataset:
-    """Frames of ``split``, grouped by city; the truth of ``test`` is hidden."""
+    """Frames of ``split``, grouped by city; the truth of ``test`` is hidden.
+
+    Labels are read from the label ids or, where there are none of them, from the train ids.
+    """
+    ending = "labelIds"
+    if not any((root / "gtFine" / split).glob(f"*/*_{ending}.png")):
+        trained = any((root / "gtFine" / split).glob("*/*_labelTrainIds.png"))
+        ending = "labelTrainIds" if trained else ending
     files = []
     for image in list_files(root / "leftImg8bit" / split, f"*/*{IMAGE_SUFFIX}"):
         city, frame_id = image.parent.name, image.name.removesuffix(IMAGE_SUFFIX)
-        codes = root / "gtFine" / split / city / f"{frame_id}_gtFine_labelIds.png"
+        codes = root / "gtFine" / split / city / f"{frame_id}_gtFine_{ending}.png"
         # The published truth of the test images is a blank dummy.
         files.append(PairedFiles(frame_id, image, None if split == "test" else codes, city))
     require_files([each.codes for each in files if each.codes], "label files")
-    return PairedDataset("cityscapes", CITYSCAPES, files, LABEL_IDS, LABEL_ID_OUTLIERS)
+    return PairedDataset("cityscapes", CITYSCAPES, files, *TABLES[ending])
 
 
 ENTRY = DatasetEntry(
@@ -51,4 +62,5 @@ ENTRY = DatasetEntry(
     "and gtFine_trainvaltest.zip",
     marks=(("leftImg8bit", "gtFine"),),
     folders=("cityscapes*",),
+    frames={"train": 2975, "val": 500, "test": 1525},
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class DatasetEntry:
             all patterns of one alternative must match. Empty: it needs no folder.
         folders: patterns (lower case, ``fnmatch``) of the names that its folder usually has.
         needs: names of the other data sets whose files it uses.
+        frames: how many frames a split has when it is complete, where that is known.
     """
 
     title: str
@@ -37,6 +38,7 @@ class DatasetEntry:
     marks: tuple[tuple[str, ...], ...] = ()
     folders: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    frames: Mapping[str, int] = field(default_factory=dict)
 
     def is_at(self, folder: Path) -> bool:
         """Whether ``folder`` looks like this data set's own."""

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from open_set_seg.frame import ImageRGB, LabelImage
-from open_set_seg.label_spaces import UNLABELLED, LabelSpace
+from open_set_seg.frame import ImageRGB
+from open_set_seg.label_spaces import LabelSpace
 from training.datasets.codes import CodeTable
 from training.datasets.files import read_labels, read_rgb
 from training.datasets.frames import CorruptFileError, DatasetError, LabelledFrame
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class PairedDataset:
         label_space: of the labels; None where no classes are known.
         files: of all frames, in any order; they are sorted by id.
         labels: codes to ids of the label space; None where no classes are known.
-        outliers: codes to 0 inlier, 1 outlier, 255 ignore.
+        outliers: codes to 0 inlier, 1 outlier, 255 ignore; None where the truth is hidden.
 
     Raises:
         DatasetError: no files, or an id twice.
@@ -53,18 +56,15 @@ class PairedDataset:
         label_space: LabelSpace | None,
         files: Sequence[PairedFiles],
         labels: CodeTable | None,
-        outliers: CodeTable,
+        outliers: CodeTable | None,
     ) -> None:
         self.name = name
         self.label_space = label_space
-        self.files = sort_files(files)
+        self.files = tuple(sorted(files, key=lambda each: each.id))
+        self.ids = tuple(each.id for each in self.files)
+        require_unique(self.ids)
         self._labels = labels
         self._outliers = outliers
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Of all frames, in order."""
-        return [files.id for files in self.files]
 
     def load(self, index: int) -> LabelledFrame:
         """The frame at ``index``.
@@ -79,32 +79,27 @@ class PairedDataset:
             return LabelledFrame(files.id, image, group=files.group)
         codes = read_labels(files.codes)
         require_size(image, codes, files.codes)
-        labels = None if self._labels is None else self._labels.translate(codes, files.codes)
-        outliers = self._outliers.translate(codes, files.codes)
+        labels, outliers = (
+            None if table is None else table.translate(codes, files.codes)
+            for table in (self._labels, self._outliers)
+        )
         return LabelledFrame(files.id, image, labels, outliers, group=files.group)
 
 
-def sort_files(files: Sequence[PairedFiles]) -> tuple[PairedFiles, ...]:
-    """Sorted by id; DatasetError where there are none or where an id is there twice."""
-    ordered = tuple(sorted(files, key=lambda each: each.id))
-    if not ordered:
-        raise DatasetError("no images were found")
-    for one, next_one in pairwise(ordered):
-        if one.id == next_one.id:
-            raise DatasetError(f"two images have the id {one.id}: {one.image}, {next_one.image}")
-    return ordered
+def require_unique(ids: Sequence[str]) -> None:
+    """DatasetError where there are no ids, or where one is there twice; they are sorted."""
+    if not ids:
+        raise DatasetError("no frames were found")
+    for one, next_one in pairwise(ids):
+        if one == next_one:
+            raise DatasetError(f"two frames have the id {one}")
 
 
-def require_size(image: ImageRGB, codes: LabelImage, path: Path) -> None:
+def require_size(image: ImageRGB, codes: NDArray[Any], path: Path) -> None:
     """CorruptFileError where the codes of ``path`` are not as large as their image."""
     if image.shape[:2] != codes.shape:
         size, found = (f"{w} x {h}" for h, w in (image.shape[:2], codes.shape))
         raise CorruptFileError(path, f"is {found}, its image is {size} pixels")
-
-
-def inliers_only(labels: LabelImage) -> LabelImage:
-    """The outlier mask of an image without outliers: 0 where a class is known, else 255."""
-    return np.asarray(np.where(labels == UNLABELLED, UNLABELLED, 0), dtype=np.uint8)
 
 
 def list_files(folder: Path, pattern: str) -> list[Path]:
@@ -120,6 +115,18 @@ def list_files(folder: Path, pattern: str) -> list[Path]:
     if not found:
         raise DatasetError(f"{folder}: no file matches {pattern}")
     return found
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Images in ``folder``, by their suffix in whatever case, sorted.
+
+    Raises:
+        DatasetError: no such folder, or no image in it.
+    """
+    images = [path for path in list_files(folder, "*") if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise DatasetError(f"{folder}: no image in it ({', '.join(IMAGE_SUFFIXES)})")
+    return images
 
 
 def require_files(paths: Sequence[Path], what: str) -> None:

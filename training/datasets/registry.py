@@ -5,18 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.datasets import (
+    ade20k,
+    bsb,
     cityscapes,
     fishyscapes,
     lost_and_found,
     road_anomaly,
     smiyc,
+    streethazards,
+    vistas,
     wd_pascal,
+    wilddash,
 )
 from training.datasets.entries import DatasetEntry, find_folder
 from training.datasets.frames import Dataset, DatasetError
 
 DATASETS: dict[str, DatasetEntry] = {
     "cityscapes": cityscapes.ENTRY,
+    "vistas": vistas.ENTRY,
+    "vistas_2": vistas.ENTRY_2,
+    "wilddash2": wilddash.ENTRY,
+    "wilddash2_unizg": wilddash.ENTRY_UNIZG,
+    "streethazards": streethazards.ENTRY,
+    "streethazards_13": streethazards.ENTRY_13,
+    "bsb_aerial": bsb.ENTRY,
+    "bsb_ood": bsb.ENTRY_OOD,
+    "ade20k": ade20k.ENTRY,
     "lost_and_found": lost_and_found.ENTRY,
     "fishyscapes_lost_and_found": fishyscapes.LOST_AND_FOUND_ENTRY,
     "fishyscapes_static": fishyscapes.STATIC_ENTRY,
