@@ -208,7 +208,9 @@ def _canvas(title: str) -> Iterator[tuple[Axes, list[str]]]:
             "charts need matplotlib: pip install 'open_set_seg[report]'"
         ) from error
     picture: list[str] = []
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "svg.hashsalt": "fixed"}):
+    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_STYLE, "svg.hashsalt": "fixed"}
+    style.pop("backend", None)
+    with matplotlib.rc_context(style):
         drawing = Drawing(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = drawing.add_subplot()
         yield axes, picture
@@ -273,7 +275,7 @@ def _colour(slot: int) -> str:
     return _MUTED if slot == QUIET else f"#0a0a{slot % SLOTS:02x}"
 
 
-def _tick_text(value: float, position: int | None = None) -> str:
+def _tick_text(value: float, position: float = 0) -> str:
     """Plain decimals: 0.01 and 100 rather than powers, and no trailing zeros."""
     if value == 0 or not math.isfinite(value):
         return "0"

@@ -190,9 +190,7 @@ def source_text(row: PublishedRow, papers: Mapping[str, Paper]) -> str:
     return ", ".join(f"{papers[key].name} T{table}" for key, table in row.sources.items())
 
 
-def _known(
-    measurement: Measurement, values: Sequence[Printed | None]
-) -> dict[str, Printed]:
+def _known(measurement: Measurement, values: Sequence[Printed | None]) -> dict[str, Printed]:
     pairs = zip(measurement.metrics, values, strict=True)
     return {metric: value for metric, value in pairs if value is not None}
 
