@@ -1,4 +1,4 @@
-"""Ladder-DenseNet-121 as NFlowJS and DenseHybrid use it (Kreso et al., T-ITS 2020, simplified).
+"""Ladder-DenseNet-121 as NFlowJS and DenseHybrid use it (after Kreso et al., IEEE T-ITS 2021).
 
 A DenseNet-121 encoder, a spatial pyramid pooling of four levels, and a ladder of three upsampling
 units. Parameter names are those of the published checkpoints, so a state dict of the authors' code

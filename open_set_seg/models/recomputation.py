@@ -40,14 +40,18 @@ def call_recomputed(unit: nn.Module, *inputs: Tensor) -> Tensor:
 
 @contextmanager
 def keep_statistics(unit: nn.Module) -> Iterator[None]:
-    """Inside, no batch normalisation of ``unit`` changes its running statistics or its counter."""
-    tracking = [m for m in unit.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    # In training such a layer normalises by its batch just the same; in evaluation mode it still
-    # reads the statistics.
-    for module in tracking:
-        module.track_running_stats = False
+    """Inside, the batch normalisations of ``unit`` read and change copies of their statistics."""
+    # Copies rather than none: the backward pass wants as many saved tensors as there were.
+    kept = [
+        (module, name, tensor)
+        for module in unit.modules()
+        if isinstance(module, _BatchNorm)
+        for name, tensor in module.named_buffers(recurse=False)
+    ]
+    for module, name, tensor in kept:
+        setattr(module, name, tensor.clone())
     try:
         yield
     finally:
-        for module in tracking:
-            module.track_running_stats = True
+        for module, name, tensor in kept:
+            setattr(module, name, tensor)
