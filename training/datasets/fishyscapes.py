@@ -67,8 +67,9 @@ def add_overlay(image: ImageRGB, path: Path) -> ImageRGB:
     difference = _read_overlay(path)
     if difference.shape != image.shape:
         raise CorruptFileError(path, f"rgb is {difference.shape}, its image is {image.shape}")
-    total = np.add(image, difference, dtype=np.int64)
-    return np.asarray(np.clip(total, 0, 255), dtype=np.uint8)
+    # A step of more than 255 clips as 255 does; 16 bits then hold every sum.
+    step = np.clip(difference, -255, 255).astype(np.int16)
+    return np.asarray(np.clip(image + step, 0, 255), dtype=np.uint8)
 
 
 def _read_overlay(path: Path) -> NDArray[np.integer]:

@@ -52,11 +52,13 @@ def test_static_adds_the_difference_and_clips(data):
         assert frame.group == name.split("_")[0]
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint8])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.uint8, np.uint64])
 def test_differences_of_any_whole_type_are_added_without_overflow(tmp_path, dtype):
     image = np.full((2, 3, 3), 200, dtype=np.uint8)
-    np.savez(tmp_path / "a.npz", rgb=np.full((2, 3, 3), 100, dtype=dtype))
-    assert (add_overlay(image, tmp_path / "a.npz") == 255).all()
+    for step in {100, 55, 0, np.iinfo(dtype).min, np.iinfo(dtype).max}:
+        np.savez(tmp_path / "a.npz", rgb=np.full((2, 3, 3), step, dtype=dtype))
+        expected = min(max(200 + int(step), 0), 255)
+        assert (add_overlay(image, tmp_path / "a.npz") == expected).all()
 
 
 def test_a_folder_of_both_parts_finds_the_pictures_above_it(data):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from training.datasets.frames import CorruptFileError, DatasetError
 from training.datasets.registry import DATASETS, open_dataset
-from training.datasets.wd_pascal import draw
+from training.datasets.wd_pascal import draw, list_cutouts
 
 FRAMES = ("ar0001", "cn0002", "us0003")
 CAT, COW, PERSON = 8, 10, 15
@@ -47,7 +47,7 @@ def write_wd_pascal(root, frames=FRAMES, objects=OBJECTS):
             window = (slice(top, top + height), slice(left, left + width))
             classes[window], instances[window] = class_code, instance
             # VOC draws a void outline; a corner of it makes the shape no rectangle.
-            classes[top, left] = instances[top, left] = 255
+            instances[top, left] = 255
         write_palette(voc / "SegmentationClass" / f"{name}.png", classes)
         write_palette(voc / "SegmentationObject" / f"{name}.png", instances)
         # A file called .jpg that is a PNG: pixels can then be compared without loss.
@@ -76,6 +76,20 @@ def find_pasted(frame, objects=OBJECTS):
             if (frame.image[rows, columns] == pixels).all():
                 found.append((name, instance))
     return found
+
+
+def test_cutouts_are_the_instances_of_animals(root):
+    voc = root / "VOCdevkit" / "VOC2007"
+    found = {
+        (each.id, each.instance, (each.top, each.left, each.height, each.width), each.area)
+        for each in list_cutouts(voc)
+    }
+    assert found == {
+        (name, instance, box, box[2] * box[3] - 1)
+        for name, contents in OBJECTS.items()
+        for class_code, instance, box in contents
+        if class_code != PERSON
+    }
 
 
 def test_an_animal_of_enough_pixels_is_pasted_and_nothing_else_changes(root):
@@ -120,6 +134,12 @@ def test_a_run_gives_the_same_frames_in_any_order_and_company(root, tmp_path):
     for other in (again.load(2), elsewhere):
         np.testing.assert_array_equal(first.image, other.image)
         np.testing.assert_array_equal(first.outliers, other.outliers)
+
+
+def test_frames_of_a_run_get_their_own_animals(root):
+    runs = [open_dataset("wd_pascal", root, run=run) for run in range(4)]
+    pasted = [{*find_pasted(dataset.load(0)), *find_pasted(dataset.load(1))} for dataset in runs]
+    assert USABLE in pasted
 
 
 def test_runs_and_frames_differ(root):
