@@ -199,7 +199,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _draw(generator: np.random.Generator, n: int, resamples: int) -> Counts:
-    counts = np.empty((resamples, n), np.int64)
-    for row in counts:
-        row[:] = np.bincount(generator.integers(0, n, n), minlength=n)
-    return counts
+    drawn = generator.integers(0, n, (resamples, n))
+    rows = n * np.arange(resamples)[:, None]
+    return np.bincount((rows + drawn).ravel(), minlength=resamples * n).reshape(resamples, n)

@@ -99,3 +99,46 @@ def open_set_labels(
     if nearest.shape != scores.shape:
         raise ValueError(f"classes are {nearest.shape} but scores {scores.shape}")
     return np.where(strictly_above(scores, threshold), np.uint8(num_classes), nearest)
+
+
+def shrink(
+    scores: NDArray[np.floating[Any]], outliers: LabelImage, scale: float
+) -> tuple[NDArray[np.floating[Any]], LabelImage]:
+    """A score map and its truth at the size at which a threshold is found.
+
+    Scores bilinearly between pixel centres (source coordinate (i + 1/2) / scale - 1/2, kept inside
+    the image, no smoothing), labels by the pixel at floor(i / scale): as PyTorch's ``interpolate``
+    does with ``bilinear`` (align_corners = False) and ``nearest``.
+
+    Args:
+        scores: (H, W).
+        outliers: (H, W), 0 inlier, 1 outlier, 255 ignore.
+        scale: in (0, 1]; the result has floor(H scale) rows and floor(W scale) columns.
+
+    Raises:
+        ValueError: shapes that differ, or a scale that is not in (0, 1] or leaves no pixel.
+    """
+    size = [math.floor(length * scale) for length in scores.shape]
+    if scores.shape != outliers.shape or not 0 < scale <= 1 or min(size) < 1:
+        raise ValueError(
+            f"cannot shrink scores of {scores.shape} with labels of {outliers.shape} by {scale}"
+        )
+    chosen = [np.floor(np.arange(length) / scale).astype(np.int64) for length in size]
+    shrunk = scores
+    for axis, length in enumerate(size):
+        shrunk = _between(shrunk, (np.arange(length) + 0.5) / scale - 0.5, axis)
+    return shrunk, outliers[np.ix_(*chosen)]
+
+
+def _between(
+    values: NDArray[np.floating[Any]], places: NDArray[np.float64], axis: int
+) -> NDArray[np.floating[Any]]:
+    """Linear interpolation along an axis; places before the first value take it."""
+    last = values.shape[axis] - 1
+    places = np.clip(places, 0, last)
+    before = np.floor(places).astype(np.int64)
+    after = np.minimum(before + 1, last)
+    share = (places - before).astype(values.dtype)
+    share = share if axis else share[:, None]
+    low, high = np.take(values, before, axis), np.take(values, after, axis)
+    return low * (1 - share) + high * share

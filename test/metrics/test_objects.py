@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from open_set_seg.frame import Obstacle
-from open_set_seg.metrics import MatchRule, TrueObject, match_objects, object_metrics
+from open_set_seg.metrics import (
+    MatchRule,
+    ObjectCounts,
+    TrueObject,
+    match_objects,
+    object_metrics,
+)
 
 H, W = 60, 80
 
@@ -139,3 +145,103 @@ def test_nothing_to_judge_and_gaping_bands_are_refused():
         object_metrics([])
     with pytest.raises(ValueError, match="adjoin"):
         object_metrics([([], [])], bands=[(5.0, 10.0), (11.0, 15.0)])
+
+
+def size_of(metrics, pixels):
+    (size,) = [one for one in metrics.sizes if one.band[0] <= pixels < one.band[1]]
+    return size
+
+
+def test_objects_are_sorted_by_visible_pixels_and_false_detections_by_their_area():
+    small, large = mask_of(0, 5, 0, 10), mask_of(20, 50, 20, 60)
+    frames = [
+        ([detection(large, 61.0), detection(mask_of(0, 10, 60, 75), math.nan)],
+         [TrueObject(small, 12.0), TrueObject(large, 60.0)]),
+        ([detection(small, 12.6)], [TrueObject(small, 12.0)]),
+    ]  # fmt: skip
+    metrics = object_metrics(frames)
+    assert (size_of(metrics, 50).objects, size_of(metrics, 50).found) == (2, 1)
+    assert size_of(metrics, 50).bias == pytest.approx(0.6)
+    # Beyond the last distance band, yet of a size.
+    assert size_of(metrics, 1200).recall == 1.0
+    assert size_of(metrics, 1200).bias == pytest.approx(1.0)
+    # The false one has 150 pixels and no distance.
+    assert size_of(metrics, 150).false_per_frame == 0.5
+    assert math.isnan(size_of(metrics, 150).recall)
+    assert sum(one.objects for one in metrics.sizes) == 3
+
+
+def test_sizes_are_half_open_and_have_no_end():
+    assert [one.band[0] for one in object_metrics([([], [])]).sizes] == [0, 100, 400, 1600, 6400]
+    exactly = mask_of(0, 10, 0, 10)
+    metrics = object_metrics([([], [TrueObject(exactly, 12.0)])])
+    assert [one.objects for one in metrics.sizes] == [0, 1, 0, 0, 0]
+    assert metrics.sizes[-1].band[1] == math.inf
+
+
+def random_frames(seed, count):
+    generator = np.random.default_rng(seed)
+    frames = []
+    for _ in range(count):
+        objects, obstacles = [], []
+        for _ in range(generator.integers(0, 4)):
+            top, left = generator.integers(0, 40), generator.integers(0, 60)
+            mask = mask_of(top, top + generator.integers(2, 20), left, left + 15)
+            distance = float(generator.uniform(4, 52))
+            if generator.random() < 0.8:
+                objects.append(TrueObject(mask, distance))
+            if generator.random() < 0.7:
+                measured = distance + generator.normal() if generator.random() < 0.8 else math.nan
+                obstacles.append(detection(mask, measured))
+        frames.append((obstacles, objects))
+    return frames
+
+
+def counted(frames, ids, rule=None):
+    counts = ObjectCounts(rule)
+    for name, frame in zip(ids, frames, strict=True):
+        counts.add(name, *frame)
+    return counts
+
+
+def test_splitting_merging_and_saving_change_nothing(tmp_path):
+    frames, rule = random_frames(0, 30), MatchRule(min_visible_px=40)
+    ids = [f"{index:02d}" for index in range(30)]
+    together = counted(frames, ids, rule)
+    one = counted(frames[20:], ids[20:], rule)
+    two = counted(frames[:20][::-1], ids[:20][::-1], rule)
+    two.save(tmp_path)
+    one.merge(ObjectCounts.load(tmp_path))
+    assert one.ids == ids
+    # As text: NaN is not equal to itself.
+    assert repr(one.metrics()) == repr(together.metrics()) == repr(object_metrics(frames, rule))
+    assert repr(one.metrics()) == repr(one.metrics())
+
+
+def test_what_does_not_add_up_is_refused():
+    counts = counted([([], [])], ["a"])
+    with pytest.raises(ValueError, match="'a'"):
+        counts.add("a", [], [])
+    with pytest.raises(ValueError, match="'a'"):
+        counts.merge(counted([([], [])], ["a"]))
+    with pytest.raises(ValueError, match="min_visible_px=9"):
+        counts.merge(ObjectCounts(MatchRule(min_visible_px=9)))
+    with pytest.raises(ValueError, match="adjoin"):
+        counts.metrics(sizes=[])
+
+
+def test_weighted_statistics_are_those_of_the_repeated_frames():
+    frames = random_frames(1, 6)
+    counts = counted(frames, "abcdef")
+    weights = np.array([[1, 1, 1, 1, 1, 1], [3, 0, 0, 2, 1, 0]])
+    statistics = counts.statistics(weights)
+    # Without limits of distance.
+    everything = [(0.0, 1e9)]
+    for row, drawn in enumerate(weights):
+        repeated = [frame for frame, times in zip(frames, drawn, strict=True) for _ in range(times)]
+        metrics = object_metrics(repeated, bands=everything)
+        assert statistics["recall"][row] == pytest.approx(metrics.overall.recall)
+        assert statistics["false_per_frame"][row] == pytest.approx(metrics.false_per_frame)
+    assert np.isnan(counted([([], [])], "a").statistics(np.array([[1]]))["recall"]).all()
+    with pytest.raises(ValueError, match="6 frames"):
+        counts.statistics(np.ones((2, 5), np.int64))
