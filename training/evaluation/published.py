@@ -187,7 +187,10 @@ def comparable_rows(protocol: str, dataset: str, *, bands: bool = False) -> list
 
 def source_text(row: PublishedRow, papers: Mapping[str, Paper]) -> str:
     """Such as ``NFlowJS 2021 T3, NFlowJS 2024 T2``."""
-    return ", ".join(f"{papers[key].name} T{table}" for key, table in row.sources.items())
+    return ", ".join(
+        f"{papers[key].name} {f'T{table}' if table[:1] in 'A123456789I' else table}".strip()
+        for key, table in row.sources.items()
+    )
 
 
 def _known(measurement: Measurement, values: Sequence[Printed | None]) -> dict[str, Printed]:
@@ -248,6 +251,8 @@ def _row(
 
 def _figures(what: str, text: str, measurement: Measurement) -> tuple[Printed | None, ...]:
     words = text.split()
+    if words == ["-"]:
+        words *= len(measurement.metrics)
     if len(words) != len(measurement.metrics):
         raise ValueError(f"{what}: {len(words)} figures for {', '.join(measurement.metrics)}")
     return tuple(None if word == "-" else _printed(what, word) for word in words)
