@@ -104,7 +104,7 @@ def open_fishyscapes_lost_and_found(root: Path, split: str, run: int = 0) -> Dat
 
 
 def open_fishyscapes_static(root: Path, split: str, run: int = 0) -> Dataset:
-    """30 frames; composed over Cityscapes or, repacked, as JPEG beside the masks."""
+    """All frames; composed over Cityscapes or, repacked, as JPEG beside the masks."""
     name = "fishyscapes_static"
     masks = list_files(root, f"*{MASK_SUFFIX}")
     overlays = {path.name.split("_")[0]: path for path in root.glob(f"*{OVERLAY_SUFFIX}")}
@@ -185,6 +185,7 @@ LOST_AND_FOUND_ENTRY = DatasetEntry(
     ),
     folders=("fishyscapes*lost*found*", "fishyscapes_laf*", "fs_l*f*", "dataset_fishylaf"),
     needs=("lost_and_found",),
+    frames={"val": 100},
 )
 STATIC_ENTRY = DatasetEntry(
     title="Fishyscapes Static",

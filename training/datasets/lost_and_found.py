@@ -144,4 +144,5 @@ ENTRY = DatasetEntry(
     "distances also disparity.zip and camera.zip",
     marks=(("leftImg8bit/*/[0-9][0-9]_*", "gtCoarse/*/[0-9][0-9]_*"),),
     folders=("lost*and*found*", "dataset_lost*and*found*", "laf*"),
+    frames={"train": 1036, "test": 1203},
 )

@@ -50,4 +50,5 @@ ENTRY = DatasetEntry(
         ("images/[0-9]*.jpg", "labels_masks/[0-9]*.png"),
     ),
     folders=("roadanomaly", "road_anomaly", "roadanomaly_jpg", "dataset_roadanomaly"),
+    frames={"test": 60},
 )

@@ -121,6 +121,7 @@ ANOMALY_ENTRY = DatasetEntry(
     source="https://segmentmeifyoucan.com/datasets: dataset_AnomalyTrack.zip",
     marks=(("images/validation[0-9]*.*",),),
     folders=("dataset_anomalytrack", "*anomaly*track*", "roadanomaly21", "road_anomaly_21"),
+    frames={"validation": 10, "test": 100, "all": 110},
 )
 OBSTACLE_ENTRY = DatasetEntry(
     title="SMIYC ObstacleTrack",
@@ -134,6 +135,7 @@ OBSTACLE_ENTRY = DatasetEntry(
     source="https://segmentmeifyoucan.com/datasets: dataset_ObstacleTrack.zip",
     marks=(("images/validation_*.*",),),
     folders=("dataset_obstacletrack", "*obstacle*track*", "roadobstacle21", "road_obstacle_21"),
+    frames={"validation": 30, "test": 327, "night": 30, "snowstorm": 55},
 )
 LOST_AND_FOUND_ENTRY = replace(
     lost_and_found.ENTRY,
@@ -146,4 +148,5 @@ LOST_AND_FOUND_ENTRY = replace(
     """,
     source="http://www.6d-vision.com/lostandfounddataset: leftImg8bit.zip and gtCoarse.zip",
     marks=(("leftImg8bit/test/[0-9][0-9]_*", "gtCoarse/test/[0-9][0-9]_*"),),
+    frames={"test": 1043},
 )
