@@ -141,6 +141,19 @@ def test_a_prediction_inside_a_small_object_is_no_prediction_at_all():
     assert frame.predicted == ()
 
 
+@pytest.mark.parametrize("tau", np.linspace(0.25, 0.75, 11))
+def test_components_on_a_limit_are_judged_as_the_benchmark_does(tau):
+    # Its limits are those of np.linspace; 0.6 is the one that rounds up, so 3 of 5 miss it.
+    part = round(20 * tau)
+    picture = "B" * part + "T" * (20 - part)
+    (row,) = [
+        row for row in counted([drawn(picture)], EVERYTHING, 0.5).by_tau() if row.tau == part / 20
+    ]
+    reached = part / 20 >= tau
+    assert row.TP == reached
+    assert reached == (part != 12)
+
+
 def test_a_tau_is_reached_by_equality():
     # sIoU of exactly 0.7, precision of exactly 0.7: neither missed nor false at 0.7.
     both = counted([drawn("B" * 7 + "T" * 3), drawn("B" * 7 + "P" * 3)], EVERYTHING, 0.5)
