@@ -98,6 +98,11 @@ class Series:
         """Whether its line is: what is only compared with, and colours that come again."""
         return self.slot == QUIET or self.slot >= SLOTS
 
+    @property
+    def entry(self) -> Legend:
+        """Its entry in a legend."""
+        return Legend(self.name, self.slot, self.dashed)
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -161,7 +166,7 @@ def draw_lines(
                 clip_on=x.limits is not None or y.limits is not None,
             )
         _draw_marks(axes, marks)
-    names = tuple(Legend(one.name, one.slot, one.dashed) for one in series)
+    names = tuple(one.entry for one in series)
     return Figure(picture[0], title, caption, names if legend and len(names) > 1 else ())
 
 

@@ -42,7 +42,7 @@ def make_result(
     content = {}
     pictures = []
     for place, score in enumerate(scores):
-        images = [_frame(random, separation=2.5 - place) for _ in range(frames)]
+        images = [_frame(random, separation=1.6 - 0.4 * place) for _ in range(frames)]
         content[score] = _score(random, images, regions, intervals, components, distance, open_set)
         if folder is not None and place == 0:
             pictures = _pictures(images, content[score]["frames"], folder, score)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from open_set_seg.report import (
     Block,
+    Cell,
     Fact,
-    Figures,
     Fold,
     Page,
     Picture,
@@ -20,20 +20,23 @@ from open_set_seg.report import (
     save_page,
 )
 from training.evaluation import plots
-from training.evaluation.details import (
-    closed_set_table,
-    component_table,
-    confusion_tables,
-    distance_table,
-    frame_table,
-    object_tables,
-    open_set_tables,
+from training.evaluation.details import component_table, distance_table, frame_table
+from training.evaluation.object_tables import object_figures, object_tables
+from training.evaluation.recognition import class_table, confusion_tables, open_set_tables
+from training.evaluation.rules import rule_sentences
+from training.evaluation.runs import METRICS, Group, Result, Run, groups_of, percent, score_title
+from training.evaluation.tables import comparison_tables, number_cell, region_table
+
+FACTS = ("AP", "FPR95", "AUROC", "mean_F1", "open_mIoU", "closed_mIoU")
+RANKS = {"best": "Best", "worst": "Worst"}
+PANELS = (
+    "Each picture, from the left: the image; the truth, with outliers in orange and ignored pixels "
+    "dark; the score, from dark violet (low) to yellow (high), on one scale for all pictures of a "
+    "result."
 )
-from training.evaluation.runs import Group, Result, Run, groups_of, percent
-from training.evaluation.tables import comparison_table, measured_by, region_table
 
 
-def write_page(path: Path, results: Sequence[Result], folders: Sequence[Path]) -> None:
+def write_page(path: Path, results: Sequence[Result], folders: Sequence[Path | None]) -> None:
     """Write one self-contained HTML page of one or more results.
 
     Results of one protocol and data set share tables and charts.
@@ -41,40 +44,59 @@ def write_page(path: Path, results: Sequence[Result], folders: Sequence[Path]) -
     Args:
         path: of the HTML file.
         results: contents of ``result.json``.
-        folders: where each of them lies, with its pictures.
+        folders: where each of them lies, with its pictures; None for one without.
 
     Raises:
         ValueError: no result, one of another format, or not as many folders as results.
         ModuleNotFoundError: matplotlib or Jinja2 is missing.
     """
+    save_page(path, evaluation_page(results, folders))
+
+
+def evaluation_page(results: Sequence[Result], folders: Sequence[Path | None]) -> Page:
+    """The page as data; arguments and errors of ``write_page``."""
     groups = groups_of(results, folders)
-    sections = [section for group in groups for section in group_sections(group)]
-    save_page(
-        path,
-        Page(
-            title=_title(groups),
-            subtitle=_subtitle(groups),
-            facts=_facts(groups[0]) if len(groups) == 1 else (),
-            sections=(*sections, _environment(results)),
-            footer="Written by open_set_seg. Nothing on this page is loaded from anywhere.",
-        ),
+    alone = len(groups) == 1
+    sections = [] if alone else [Section("Overview", (_overview(groups),))]
+    for group in groups:
+        before = "" if alone else f"{group.title}: "
+        sections += [
+            Section(f"{before}{section.title}", section.blocks) for section in group_sections(group)
+        ]
+    models = dict.fromkeys(run.result["model"]["name"] for group in groups for run in group.runs)
+    return Page(
+        title=groups[0].title if alone else "Evaluation",
+        subtitle=f"Open-set evaluation of {', '.join(models)}",
+        facts=_facts(groups[0]) if alone else (),
+        sections=(*sections, _environment(results)),
+        footer="Written by open_set_seg. This page loads nothing and runs no script.",
     )
 
 
 def group_sections(group: Group) -> list[Section]:
     """The sections of one protocol and data set, without those that would be empty."""
     main = group.regions[0] if group.regions else ""
+    first, *ablations = comparison_tables(group)
     parts: list[tuple[str, list[Block | None]]] = [
-        ("Results", [*_warnings(group), comparison_table(group), *_regions(group)]),
+        (
+            "Results",
+            [
+                *_warnings(group),
+                first,
+                *(Fold(table.caption, (table,)) for table in ablations),
+                region_table(group) if len(group.regions) > 1 else None,
+            ],
+        ),
         ("Curves", [plots.curve_figures(group, main), *_other_curves(group)]),
         ("Scores of inliers and outliers", [plots.histogram_figures(group, main)]),
         ("Distance", [plots.distance_figures(group), distance_table(group)]),
         ("Components", [plots.component_figure(group), component_table(group)]),
-        ("Open-set recognition", [*open_set_tables(group), *confusion_tables(group)]),
-        ("Known classes", [closed_set_table(group)]),
-        ("Obstacles", list(object_tables(group))),
+        ("Open-set recognition", [*open_set_tables(group), *_confusions(group)]),
+        ("Known classes", [class_table(group)]),
+        ("Obstacles", [object_figures(group), *object_tables(group)]),
         ("Frames", [plots.frame_figure(group), *_frames(group)]),
-        ("Best and worst frames", [_pictures(group)]),
+        ("Best and worst frames", _pictures(group)),
+        ("Rules of counting", [_rules(group)]),
     ]
     return [
         Section(title, tuple(kept))
@@ -83,93 +105,110 @@ def group_sections(group: Group) -> list[Section]:
     ]
 
 
-def _title(groups: Sequence[Group]) -> str:
-    return f"Evaluation: {groups[0].title}" if len(groups) == 1 else "Evaluation"
+def _overview(groups: Sequence[Group]) -> Table:
+    """AP and FPR95 of every model under every score, a pair of columns a data set."""
+    names = dict.fromkeys(_full_name(run) for group in groups for run in group.runs)
+    keys = ("AP", "FPR95")
+    found = [{_full_name(run): run.numbers() for run in group.runs} for group in groups]
+    rows = [
+        Row((name, *(number_cell(one.get(name, {}).get(key)) for one in found for key in keys)))
+        for name in names
+    ]
+    header = (f"{METRICS[key].heading} {group.title}" for group in groups for key in keys)
+    return Table(("run", *header), tuple(rows), notes=("Percent, each by its protocol.",))
 
 
-def _subtitle(groups: Sequence[Group]) -> str:
-    models = dict.fromkeys(run.result["model"]["name"] for group in groups for run in group.runs)
-    return ", ".join(models)
+def _full_name(run: Run) -> str:
+    return f"{run.result['model']['name']}, {score_title(run.score)}"
 
 
 def _facts(group: Group) -> tuple[Fact, ...]:
-    run = max(group.runs, key=lambda one: _figure(one, "AP"))
-    numbers = run.numbers()
-    facts = []
-    for key, title in (("AP", "AP"), ("FPR95", "FPR95"), ("AUROC", "AUROC"), ("mean_F1", "mean F1"),
-                       ("open_mIoU", "open mIoU"), ("closed_mIoU", "closed mIoU")):  # fmt: skip
-        number = numbers.get(key)
-        if number is None or number.value is None:
-            continue
-        low = number.low
-        note = "" if low is None else f"{percent(low)} to {percent(number.high)}"
-        facts.append(Fact(title, f"{percent(number.value)} %", note))
-    return (Fact("frames", str(group.dataset["frames"]), run.name), *facts)
+    """The figures of the best run by AP."""
+    run = max(group.runs, key=_average_precision)
+    several = len(group.runs) > 1
+    facts = [Fact("frames", str(group.dataset["frames"]), group.dataset.get("split") or "")]
+    if several:
+        facts.insert(0, Fact("best of the runs by AP", run.name))
+    for key in FACTS:
+        number = run.numbers().get(key)
+        if number is not None and number.value is not None:
+            cell = number_cell(number)
+            facts.append(Fact(METRICS[key].title, f"{cell.text} %", cell.note))
+    return tuple(facts)
 
 
-def _figure(run: Run, key: str) -> float:
-    number = run.numbers().get(key)
+def _average_precision(run: Run) -> float:
+    number = run.numbers().get("AP")
     return -1.0 if number is None or number.value is None else number.value
 
 
 def _warnings(group: Group) -> list[Block]:
-    skipped = [one for result in group.results for one in result["dataset"].get("skipped") or ()]
-    if not skipped:
-        return []
-    names = ", ".join(f"{one['id']} ({one['reason']})" for one in skipped[:5])
-    more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-    return [Text(f"{len(skipped)} frames were skipped: {names}{more}.", "warning")]
+    skipped = {one["id"]: one["reason"] for r in group.results for one in _skipped(r)}
+    notes = dict.fromkeys(f"{note}." for r in group.results for note in r.get("notes") or ())
+    warnings: list[Block] = [Text(note, "warning") for note in notes]
+    if skipped:
+        names = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
+        more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
+        text = f"{len(skipped)} frames could not be used and are missing from every figure: "
+        warnings.append(Text(f"{text}{names}{more}.", "warning"))
+    return warnings
 
 
-def _regions(group: Group) -> list[Block]:
-    return [region_table(group)] if len(group.regions) > 1 else []
+def _skipped(result: Result) -> list[dict[str, str]]:
+    return list(result["dataset"].get("skipped") or ())
 
 
 def _other_curves(group: Group) -> list[Block]:
-    return [
-        Fold(f"Curves: {region}", (figures,))
-        for region in group.regions[1:]
-        if isinstance(figures := plots.curve_figures(group, region), Figures)
-    ]
+    found = [(region, plots.curve_figures(group, region)) for region in group.regions[1:]]
+    return [Fold(f"Curves: {name}", (figures,)) for name, figures in found if figures is not None]
+
+
+def _confusions(group: Group) -> list[Block]:
+    return [Fold(table.caption, (table,)) for table in confusion_tables(group)]
 
 
 def _frames(group: Group) -> list[Block]:
-    return [
-        Fold(f"All frames: {run.name}", (frame_table(run),))
-        for run in group.runs
-        if run.content.get("frames")
-    ]
+    runs = [run for run in group.runs if run.content.get("frames")]
+    return [Fold(f"All frames: {run.name}", (frame_table(run),)) for run in runs]
 
 
-def _pictures(group: Group) -> Pictures | None:
+def _pictures(group: Group) -> list[Block | None]:
     pictures = []
+    several = len(group.results) > 1
     for run in {id(run.result): run for run in group.runs}.values():
         for one in run.result.get("pictures") or ():
-            if run.folder is None or not (run.folder / one["file"]).is_file():
+            file = None if run.folder is None else run.folder / one["file"]
+            if file is None or not file.is_file():
                 continue
-            caption = f"{one['rank']}: {one['id']}, {one['score']}, AP {percent(one['AP'])} %"
-            pictures.append(
-                Picture(
-                    (run.folder / one["file"]).read_bytes(),
-                    caption,
-                    f"Input, truth and anomaly score of frame {one['id']}",
-                )
-            )
-    return Pictures(tuple(pictures)) if pictures else None
+            model = f"{run.result['model']['name']}, " if several else ""
+            what = f"{one['id']}, {model}{score_title(one['score'])}, AP {percent(one['AP'])} %"
+            caption = f"{RANKS.get(one['rank'], one['rank'])}: {what}"
+            alternative = f"Image, truth and anomaly score of frame {one['id']} side by side"
+            pictures.append(Picture(file.read_bytes(), caption, alternative))
+    return [Text(PANELS), Pictures(tuple(pictures))] if pictures else []
+
+
+def _rules(group: Group) -> Block | None:
+    sentences = rule_sentences(group.protocol["name"])
+    start = f"{group.protocol['title']}, after {group.protocol['source']}."
+    return Text(" ".join([start, *sentences]))
 
 
 def _environment(results: Sequence[Result]) -> Section:
-    rows = []
+    rows: list[Row] = []
     for result in results:
+        dataset = result["dataset"]
+        named = {
+            "protocol": result["protocol"]["title"],
+            "data set": f"{dataset['title']} {dataset.get('split') or ''}".strip(),
+            **{key: value for key, value in result["model"].items() if key != "name"},
+            **(result.get("environment") or {}),
+            "seconds": result.get("seconds"),
+        }
         rows.append(Row((result["model"]["name"],), "group"))
-        identity = {k: v for k, v in result["model"].items() if k != "name"}
-        for key, value in {**identity, **result.get("environment", {})}.items():
-            rows.append(Row((key, str(value))))
-        if result.get("seconds") is not None:
-            rows.append(Row(("seconds", str(result["seconds"]))))
-    table = Table(("", ""), tuple(rows), text_columns=2)
-    return Section("How it was measured", (*_rules(results), table))
-
-
-def _rules(results: Sequence[Result]) -> list[Block]:
-    return [Text(measured_by(group)) for group in groups_of(results)]
+        rows += [
+            Row((key.replace("_", " "), Cell(str(value))))
+            for key, value in named.items()
+            if value is not None
+        ]
+    return Section("What it was measured with", (Table(("", ""), tuple(rows), text_columns=2),))

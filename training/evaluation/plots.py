@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from open_set_seg.report import Axis, Figure, Figures, Legend, Mark, Series, draw_lines, draw_steps
 from open_set_seg.report.charts import QUIET, SLOTS
-from training.evaluation.details import band_name
 from training.evaluation.published import comparable_rows, load_published, source_text
-from training.evaluation.runs import Group, Run
+from training.evaluation.rules import pools_images
+from training.evaluation.runs import Group, Run, band_name, plain_values
 
-SMALLEST_RATE = 1e-5
-SHARE = (100.0, "%")
+SMALLEST_RATE = 1e-3  # percent; what lies left of it on a logarithmic axis is drawn at its edge
+INLIERS, OUTLIERS = Legend("inlier pixels", 0), Legend("outlier pixels", 1)
 
 
 def curve_figures(group: Group, region: str) -> Figures | None:
@@ -22,27 +23,28 @@ def curve_figures(group: Group, region: str) -> Figures | None:
     runs = [run for run in group.runs if region in (run.content.get("curves") or {})]
     if not runs:
         return None
+    pooled = pools_images(group.protocol["name"])
     recall, rates, marks = [], [], [Mark(None, 95.0, text="TPR 95 %")]
-    lowest = SMALLEST_RATE
     for run in runs:
         curve = run.content["curves"][region]
-        true = _percent(curve["TPR"])
-        false = _percent(curve["FPR"])
-        recall.append(Series(run.name, true, _percent(curve["precision"]), run.slot))
-        rates.append(Series(run.name, np.maximum(false, 100 * lowest), true, run.slot))
-        fpr = run.content["pixels"][region].get("FPR95")
-        if fpr is not None:
-            marks.append(Mark(max(100 * fpr, 100 * lowest), 95.0, run.slot))
+        true = 100 * plain_values(curve["TPR"])
+        false = np.maximum(100 * plain_values(curve["FPR"]), SMALLEST_RATE)
+        recall.append(Series(run.name, true, 100 * plain_values(curve["precision"]), run.slot))
+        rates.append(Series(run.name, false, true, run.slot))
+        fpr = run.content["pixels"].get(region, {}).get("FPR95")
+        if fpr is not None and not pooled:
+            marks.append(Mark(max(100 * fpr, SMALLEST_RATE), 95.0, run.slot))
+    shared = "Of all pixels together; the protocol's figures are means over images."
     figures = (
         draw_lines(
             "Precision and recall", recall, Axis("recall, %", (0, 100)),
-            Axis("precision, %", (0, 100)), legend=False,
+            Axis("precision, %", (0, 100)), legend=False, caption=shared if pooled else "",
         ),
         draw_lines(
-            "True and false positive rate", rates,
-            Axis("false positive rate, %", (100 * lowest, 100), logarithmic=True),
+            "True and false positives", rates,
+            Axis("false positive rate, % (logarithmic)", (SMALLEST_RATE, 100), logarithmic=True),
             Axis("true positive rate, %", (0, 100)), marks=marks, legend=False,
-            caption="Points: FPR95 by the protocol's rule.",
+            caption=shared if pooled else "Points: FPR95 by the protocol's rule.",
         ),
     )  # fmt: skip
     return Figures(figures, legend_of(runs))
@@ -52,11 +54,9 @@ def histogram_figures(group: Group, region: str) -> Figures | None:
     """Scores of inlier and outlier pixels of every run in one region; None where there are none."""
     figures = []
     for run in group.runs:
-        histogram = (run.content.get("histogram") or {}).get(region)
-        if histogram:
+        if histogram := (run.content.get("histogram") or {}).get(region):
             figures.append(_histogram(run, histogram, region))
-    legend = (Legend("inlier pixels", 0), Legend("outlier pixels", 1))
-    return Figures(tuple(figures), legend) if figures else None
+    return Figures(tuple(figures), (INLIERS, OUTLIERS)) if figures else None
 
 
 def distance_figures(group: Group) -> Figures | None:
@@ -64,27 +64,29 @@ def distance_figures(group: Group) -> Figures | None:
     runs = [run for run in group.runs if run.content.get("distance")]
     if not runs:
         return None
-    bands = runs[0].content["distance"]["bands"]
-    names = tuple(band_name(one["band"]) for one in bands)
+    names = tuple(band_name(one["band"]) for one in runs[0].content["distance"]["bands"])
     published = comparable_rows(group.protocol["name"], group.dataset["name"], bands=True)
     papers = load_published().papers
-    figures = []
+    figures, compared = [], {}
     for metric in ("FPR95", "AP"):
         series = []
         for one in published:
             if one.row.own and one.measurement.metric == metric:
-                values = [one.values[n].value if n in one.values else math.nan for n in names]
+                values = plain_values(
+                    one.values[n].value if n in one.values else None for n in names
+                )
                 name = f"{one.row.method} ({source_text(one.row, papers)})"
-                series.append(Series(name, range(len(names)), values, QUIET, points=True))
+                compared[name] = Series(name, range(len(names)), values, QUIET, points=True)
+                series.append(compared[name])
         for run in runs:
-            values = [_value(one[metric]) for one in run.content["distance"]["bands"]]
-            series.append(
-                Series(run.name, range(len(values)), _percent(values), run.slot, points=True)
-            )
+            values = 100 * plain_values(one[metric] for one in run.content["distance"]["bands"])
+            series.append(Series(run.name, range(len(names)), values, run.slot, points=True))
+        x, y = Axis("distance, m", names=names), Axis(f"{metric}, %")
+        caption = ", ".join(one.name for one in series if one.slot == QUIET)
+        caption = f"Dashed: {caption}." if caption else ""
         title = f"{metric} by distance"
-        x = Axis("distance, m", names=names)
-        figures.append(draw_lines(title, series, x, Axis(f"{metric}, %", None)))
-    return Figures(tuple(figures))
+        figures.append(draw_lines(title, series, x, y, legend=False, caption=caption))
+    return Figures(tuple(figures), legend_of(runs))
 
 
 def component_figure(group: Group) -> Figure | None:
@@ -95,32 +97,27 @@ def component_figure(group: Group) -> Figure | None:
     series = []
     for run in runs:
         by_tau = run.content["components"]["by_tau"]
-        values = _percent([_value(one["F1"]) for one in by_tau])
-        series.append(
-            Series(run.name, [one["tau"] for one in by_tau], values, run.slot, points=True)
-        )
-    x, y = Axis("tau"), Axis("F1, %", (0, 100))
-    return draw_lines("Components: F1 by tau", series, x, y)
+        values = 100 * plain_values(one["F1"] for one in by_tau)
+        taus = [one["tau"] for one in by_tau]
+        series.append(Series(run.name, taus, values, run.slot, points=True))
+    return draw_lines("Components: F1 by tau", series, Axis("tau"), Axis("F1, %", (0, 100)))
 
 
 def frame_figure(group: Group) -> Figure | None:
-    """AP of every frame by itself, sorted; None where there are no frames."""
+    """AP of every frame by itself, sorted; None where there are none."""
     series = []
     for run in group.runs:
-        values = sorted(
-            one["AP"] for one in run.content.get("frames") or () if one["AP"] is not None
-        )
-        if values:
-            share = np.linspace(0, 100, len(values)) if len(values) > 1 else np.array([50.0])
-            series.append(
-                Series(run.name, share, _percent(values), run.slot, points=len(values) < 30)
-            )
+        found = [one["AP"] for one in run.content.get("frames") or ()]
+        values = sorted(value for value in found if value is not None)
+        if len(values) > 1:
+            share = np.linspace(0, 100, len(values))
+            points = len(values) < 30
+            figures = 100 * plain_values(values)
+            series.append(Series(run.name, share, figures, run.slot, points=points))
     if not series:
         return None
-    return draw_lines(
-        "AP of single frames, from the worst to the best", series,
-        Axis("share of frames, %", (0, 100)), Axis("AP, %", (0, 100)),
-    )  # fmt: skip
+    x, y = Axis("frames from the worst to the best, %", (0, 100)), Axis("AP, %", (0, 100))
+    return draw_lines("AP of single frames", series, x, y)
 
 
 def legend_of(runs: Sequence[Run]) -> tuple[Legend, ...]:
@@ -129,7 +126,7 @@ def legend_of(runs: Sequence[Run]) -> tuple[Legend, ...]:
     return entries if len(entries) > 1 else ()
 
 
-def _histogram(run: Run, histogram: dict[str, list[float]], region: str) -> Figure:
+def _histogram(run: Run, histogram: Mapping[str, Any], region: str) -> Figure:
     heights = []
     for key in ("inliers", "outliers"):
         counts = np.asarray(histogram[key], np.float64)
@@ -142,15 +139,8 @@ def _histogram(run: Run, histogram: dict[str, list[float]], region: str) -> Figu
     if threshold is not None and edges[0] <= threshold <= edges[-1]:
         marks.append(Mark(threshold, None, text="best F1"))
     return draw_steps(
-        run.name, edges, [("inlier pixels", 0, heights[0]), ("outlier pixels", 1, heights[1])],
+        run.name, edges, [(INLIERS.name, 0, heights[0]), (OUTLIERS.name, 1, heights[1])],
         Axis("score", (edges[0], edges[-1])),
-        Axis("share of the pixels, %", (floor, 100), logarithmic=True), marks=marks, legend=False,
+        Axis("share of its pixels, % (logarithmic)", (floor, 100), logarithmic=True),
+        marks=marks, legend=False,
     )  # fmt: skip
-
-
-def _percent(values: Sequence[float]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return 100 * np.asarray([_value(value) for value in values], np.float64)
-
-
-def _value(value: float | None) -> float:
-    return math.nan if value is None else value

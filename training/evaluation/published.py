@@ -18,7 +18,7 @@ import yaml
 from training.evaluation.runs import METRICS
 
 _FIGURE = re.compile(r"(?P<value>\d+(\.\d+)?)(±(?P<deviation>\d+(\.\d+)?))?")
-FLAGS = {"auxiliary": "real negative data", "resynthesis": "image resynthesis"}
+FLAGS = {"auxiliary": "aux", "resynthesis": "resyn"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class PublishedRow:
     Attributes:
         method: as the paper calls it.
         sources: key of each paper that prints the row so, with its table.
-        flags: keys of ``FLAGS``: what the method needs.
+        flags: keys of ``FLAGS``: real negative data, or synthesis of the image.
         own: whether it is the method that the paper proposes.
         values: for each measurement, a figure or None for each of its metrics.
     """
@@ -191,6 +191,11 @@ def source_text(row: PublishedRow, papers: Mapping[str, Paper]) -> str:
         f"{papers[key].name} {f'T{table}' if table[:1] in 'A123456789I' else table}".strip()
         for key, table in row.sources.items()
     )
+
+
+def needs_text(flags: Sequence[str]) -> str:
+    """What a method needs beyond ordinary training images, in short."""
+    return ", ".join(FLAGS[flag] for flag in flags)
 
 
 def _known(measurement: Measurement, values: Sequence[Printed | None]) -> dict[str, Printed]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 Result: TypeAlias = Mapping[str, Any]
 DASH = "–"
@@ -200,6 +203,24 @@ def decimal(value: float | None, digits: int = 2) -> str:
     if value is None or math.isnan(value):
         return DASH
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def thousands(count: int) -> str:
+    """A count with narrow spaces between groups of three digits."""
+    return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def band_name(band: Sequence[float | None]) -> str:
+    """``[5.0, 10.0]`` as ``5-10``, and ``[400.0, inf]`` (null in JSON) as ``from 400``."""
+    low, high = band
+    if high is None or math.isinf(high):
+        return f"from {low:g}"
+    return f"{low:g}-{high:g}"
+
+
+def plain_values(values: Iterable[float | None]) -> NDArray[np.float64]:
+    """Numbers of a result as an array; NaN for null."""
+    return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
 def score_title(score: str) -> str:

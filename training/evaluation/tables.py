@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from open_set_seg.report import Cell, Row, Table
 from open_set_seg.report.text import markdown, plain
-from training.evaluation.details import (
-    closed_set_table,
-    component_table,
-    distance_table,
-    object_tables,
-    open_set_tables,
+from training.evaluation.details import component_table, distance_table
+from training.evaluation.object_tables import object_tables
+from training.evaluation.published import (
+    Comparable,
+    comparable_rows,
+    load_published,
+    needs_text,
+    source_text,
 )
-from training.evaluation.published import Comparable, comparable_rows, load_published, source_text
+from training.evaluation.recognition import class_table, open_set_tables
 from training.evaluation.runs import DASH, METRICS, Group, Number, Result, groups_of, percent
+
+SMALL_SAMPLE = 100
 
 
 def markdown_table(results: Sequence[Result]) -> str:
     """Everything that was measured, beside the papers' rows, for a Markdown document.
 
     Args:
-        results: contents of ``result.json``; those of one protocol and data set share a table.
+        results: contents of ``result.json``; those of one protocol and data set share tables.
 
     Raises:
         ValueError: no result, or one of another format.
     """
     parts = []
     for group in groups_of(results):
-        tables = [comparison_table(group), *more_tables(group)]
-        parts.append(f"## {group.title}\n\n" + "\n".join(markdown(table) for table in tables))
+        first = [*comparison_tables(group), *more_tables(group)]
+        parts.append(f"## {group.title}\n\n" + "\n".join(markdown(table) for table in first))
     return "\n".join(parts)
 
 
@@ -41,65 +45,83 @@ def terminal_table(results: Sequence[Result]) -> str:
     """
     parts = []
     for group in groups_of(results):
-        tables = [comparison_table(group, papers=False), *more_tables(group)]
-        parts.append(f"{group.title}\n\n" + "\n".join(plain(table) for table in tables))
+        tables = [comparison_table(group, ()), *more_tables(group)]
+        parts.append("\n".join(plain(table) for table in tables))
     return "\n".join(parts)
 
 
 def more_tables(group: Group) -> list[Table]:
-    """The tables that follow the first one, of what the group's protocol measures."""
-    tables = []
-    if len(group.regions) > 1:
-        tables.append(region_table(group))
-    tables += [table for make in (component_table, distance_table) if (table := make(group))]
+    """What follows the first table, of what the group's protocol measures."""
+    tables = [region_table(group)] if len(group.regions) > 1 else []
+    for make in (component_table, distance_table):
+        if (table := make(group)) is not None:
+            tables.append(table)
     tables += open_set_tables(group)
-    if closed := closed_set_table(group):
-        tables.append(closed)
+    if (classes := class_table(group)) is not None:
+        tables.append(classes)
     return tables + object_tables(group)
 
 
-def comparison_table(group: Group, papers: bool = True) -> Table:
-    """Our runs, then the published rows for the same protocol and data set.
+def comparison_tables(group: Group) -> list[Table]:
+    """Ours beside the papers' comparisons of methods, then their ablations on the same data."""
+    rows = comparable_rows(group.protocol["name"], group.dataset["name"])
+    tables = [comparison_table(group, [one for one in rows if not one.table.ablation])]
+    ablations = [one for one in rows if one.table.ablation]
+    if ablations:
+        tables.append(comparison_table(group, ablations, "The papers' ablations on the same data"))
+    return tables
 
-    Comparisons of methods follow ours; rows that take one method apart come last. With several
-    runs the best of ours is marked, never against the papers: their split is often another one.
+
+def comparison_table(group: Group, rows: Sequence[Comparable], title: str = "") -> Table:
+    """Our runs, then published rows for the same protocol and data set.
+
+    With several runs the best of ours is marked, never against the papers: their split is often
+    another one. Figures of single towns are left to the table of folds.
+
+    Args:
+        group: ours.
+        rows: published.
+        title: above the table; the group's title if empty.
     """
     ours = [run.numbers() for run in group.runs]
-    rows = _comparable(group) if papers else []
-    keys = [key for key in METRICS if any(key in numbers for numbers in ours)]
+    shown = [key for key in METRICS if not key.endswith(("_t5", "_t6"))]
+    keys = [key for key in shown if any(key in numbers for numbers in ours)]
     header = ["method", *(["source", "needs"] if rows else [])]
     best = _best(ours, keys)
     lines = []
     for run, numbers in zip(group.runs, ours, strict=True):
         start: list[Cell | str] = [Cell(run.name, slot=run.slot)]
-        start += [_split_text(group), ""] if rows else []
+        start += [_our_source(group), ""] if rows else []
         figures = [number_cell(numbers.get(key), numbers.get(key) in best[key]) for key in keys]
         lines.append(Row((*start, *figures), "ours"))
     lines += _published_lines(rows, keys)
     return Table(
-        header=(*header, *(f"{METRICS[key].heading}" for key in keys)),
+        header=(*header, *(METRICS[key].heading for key in keys)),
         rows=tuple(lines),
-        caption=group.title,
-        notes=(measured_by(group), *_comparison_notes(group, rows)),
+        caption=title or group.title,
+        notes=(measured_by(group), *_notes(group, rows)),
         text_columns=len(header),
     )
 
 
 def region_table(group: Group) -> Table:
     """Pixel figures of every region by itself."""
-    keys = [
-        key
-        for key in METRICS
-        if any(key in r.content["pixels"].get(g, {}) for r in group.runs for g in r.regions)
-    ]
+    found = [
+        numbers for run in group.runs for region in run.regions
+        for numbers in [run.content["pixels"][region]]
+    ]  # fmt: skip
+    keys = [key for key in METRICS if any(key in numbers for numbers in found)]
     rows = []
     for region in group.regions:
         rows.append(Row((region,), "group"))
         inside = [run for run in group.runs if region in run.regions]
-        numbers = [run.numbers(region) for run in inside]
-        best = _best(numbers, keys)
-        for run, found in zip(inside, numbers, strict=True):
-            cells = [number_cell(found.get(key), found.get(key) in best[key]) for key in keys]
+        ours = [
+            {key: number for key, number in run.numbers(region).items() if key in keys}
+            for run in inside
+        ]
+        best = _best(ours, keys)
+        for run, numbers in zip(inside, ours, strict=True):
+            cells = [number_cell(numbers.get(key), numbers.get(key) in best[key]) for key in keys]
             rows.append(Row((Cell(run.name, slot=run.slot), *cells)))
     header = ("run", *(METRICS[key].heading for key in keys))
     return Table(header, tuple(rows), caption="Unknown pixels by region, %")
@@ -120,26 +142,25 @@ def number_cell(number: Number | None, best: bool = False) -> Cell:
     text = percent(number.value)
     if number.deviation is not None and number.value is not None:
         text = f"{text} ± {percent(number.deviation)}"
-    note = "" if number.low is None else f"{percent(number.low)}–{percent(number.high)}"
-    return Cell(text, note, best)
+    if number.low is None or number.high is None:
+        return Cell(text, best=best)
+    return Cell(text, f"{percent(number.low)}–{percent(number.high)}", best)
 
 
-def _best(ours: Sequence[dict[str, Number]], keys: Sequence[str]) -> dict[str, list[Number]]:
-    """For each figure those numbers that no other run beats; none where there is one run only."""
-    best: dict[str, list[Number]] = {}
+def _best(
+    ours: Sequence[Mapping[str, Number]], keys: Sequence[str]
+) -> dict[str, tuple[Number, ...]]:
+    """For each figure those that no other run beats; none where there is nothing to compare."""
+    best: dict[str, tuple[Number, ...]] = {}
     for key in keys:
-        known = [n for found in ours if (n := found.get(key)) is not None and n.value is not None]
-        values = [n.value for n in known if n.value is not None]
-        if len(known) < 2 or len(set(values)) < 2:
-            best[key] = []
+        known = [found[key] for found in ours if key in found]
+        values = [number.value for number in known if number.value is not None]
+        if len(set(values)) < 2:
+            best[key] = ()
             continue
         limit = max(values) if METRICS[key].higher_is_better else min(values)
-        best[key] = [n for n in known if n.value == limit]
+        best[key] = tuple(number for number in known if number.value == limit)
     return best
-
-
-def _comparable(group: Group) -> list[Comparable]:
-    return comparable_rows(group.protocol["name"], group.dataset["name"])
 
 
 def _published_lines(rows: Sequence[Comparable], keys: Sequence[str]) -> list[Row]:
@@ -147,44 +168,48 @@ def _published_lines(rows: Sequence[Comparable], keys: Sequence[str]) -> list[Ro
     lines: list[Row] = []
     heading = None
     for one in rows:
+        if not one.values.keys() & set(keys):
+            continue
         split = f", {one.measurement.split}" if one.measurement.split else ""
-        title = f"{one.table.key} {one.table.title}{split}"
+        title = f"{one.table.title}{split}"
         if title != heading:
             lines.append(Row((title,), "group"))
             heading = title
-        figures = [one.values[key].text if key in one.values else "" for key in keys]
+        figures = [one.values[key].text if key in one.values else DASH for key in keys]
         start = (one.row.method, source_text(one.row, papers), needs_text(one.row.flags))
-        lines.append(Row((*start, *(text or DASH for text in figures))))
+        lines.append(Row((*start, *figures)))
     return lines
 
 
-def needs_text(flags: Sequence[str]) -> str:
-    """What a method needs beyond ordinary training images, in short."""
-    return ", ".join({"auxiliary": "aux", "resynthesis": "resyn"}[flag] for flag in flags)
-
-
-def _split_text(group: Group) -> str:
+def _our_source(group: Group) -> str:
     split = group.dataset.get("split")
     return f"ours, {split}" if split else "ours"
 
 
-def _comparison_notes(group: Group, rows: Sequence[Comparable]) -> list[str]:
+def _notes(group: Group, rows: Sequence[Comparable]) -> list[str]:
     notes = []
     levels = {n.level for run in group.runs for n in run.numbers().values() if n.level}
     if levels:
-        shown = ", ".join(percent(level, 0) for level in sorted(levels))
-        notes.append(f"Small: {shown} % intervals, images drawn again (bootstrap).")
+        shown = " and ".join(percent(level, 0) for level in sorted(levels))
+        notes.append(
+            f"Small figures: {shown} % intervals, by drawing the images again (bootstrap)."
+        )
+    if group.dataset["frames"] < SMALL_SAMPLE:
+        notes.append(
+            f"{group.dataset['frames']} images are few: differences of some points between methods "
+            "mean little, and intervals are too narrow."
+        )
     if not rows:
         return notes
-    notes.append(
-        "Needs: aux, trains on real negative data; resyn, synthesises the image again. T is the "
-        "table of the paper."
-    )
     split = group.dataset.get("split")
     others = sorted({one.measurement.split for one in rows} - {split, ""})
     if split and others:
         notes.append(
-            f"Ours are of the {split} split. Rows of {', '.join(others)} were measured on other "
-            "images: they show the order of magnitude, not a rank."
+            f"Ours are of the {split} split; rows of {', '.join(others)} were measured on other "
+            "images. They show the order of magnitude, not a rank."
         )
+    notes.append(
+        "Needs: aux, real negative data in training; resyn, synthesis of the image. T: the "
+        "paper's table."
+    )
     return notes

@@ -1,0 +1,82 @@
+"""Tables and chart of obstacles as objects, by distance and by size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from open_set_seg.report import Axis, Figure, Figures, Row, Series, Table, draw_lines
+from training.evaluation.runs import Group, band_name, decimal, percent, plain_values
+
+HEADER = (
+    "objects", "recall %", "false/frame", "rel. error %", "bias m", "spread m", "bias/sigma",
+    "spread/sigma",
+)  # fmt: skip
+
+
+def object_tables(group: Group) -> list[Table]:
+    """Obstacles by distance and by size for every condition; empty where nobody measured them."""
+    tables = []
+    for title, found in _conditions(group):
+        rows = [_row(band_name(one["band"]), one) for one in found["bands"]]
+        rows.append(_row("all", found["overall"], "total"))
+        note = (
+            f"All false obstacles a frame: {decimal(found['false_per_frame'])}, of unknown "
+            f"distance {decimal(found['false_of_unknown_distance_per_frame'])}."
+        )
+        tables.append(Table(("distance, m", *HEADER), tuple(rows), f"Obstacles, {title}", (note,)))
+        if sizes := found.get("sizes"):
+            rows = [_row(band_name(one["band"]), one) for one in sizes]
+            caption = f"Obstacles by size, {title}"
+            tables.append(Table(("visible px", *HEADER), tuple(rows), caption))
+    return tables
+
+
+def object_figures(group: Group) -> Figures | None:
+    """Recall and error of the distance by distance; None where nobody measured them."""
+    conditions = _conditions(group)
+    if not conditions:
+        return None
+    names = tuple(band_name(one["band"]) for one in conditions[0][1]["bands"])
+    charts: list[Figure] = []
+    for key, title, label in (
+        ("recall", "Obstacles found", "recall, %"),
+        ("median_relative_error", "Error of the distance", "median relative error, %"),
+    ):
+        series = []
+        for slot, (name, found) in enumerate(conditions):
+            values = 100 * plain_values(one[key] for one in found["bands"])
+            series.append(Series(name, range(len(values)), values, slot, points=True))
+        limits = (0.0, 100.0) if key == "recall" else None
+        x, y = Axis("distance, m", names=names), Axis(label, limits)
+        charts.append(draw_lines(title, series, x, y, legend=False))
+    return Figures(tuple(charts), tuple(one.entry for one in series) if len(series) > 1 else ())
+
+
+def _conditions(group: Group) -> list[tuple[str, Mapping[str, Any]]]:
+    """Name and figures of every condition of every result."""
+    found = []
+    for result in group.results:
+        for name, metrics in (result.get("objects") or {}).items():
+            if isinstance(metrics, Mapping) and "bands" in metrics:
+                several = len(group.results) > 1
+                title = f"{name}: {result['model']['name']}" if several else name
+                found.append((title, metrics))
+    return found
+
+
+def _row(name: str, one: Mapping[str, Any], kind: Literal["plain", "total"] = "plain") -> Row:
+    return Row(
+        (
+            name,
+            str(one["objects"]),
+            percent(one["recall"]),
+            decimal(one["false_per_frame"], 3),
+            percent(one["median_relative_error"], 2),
+            decimal(one["bias"], 3),
+            decimal(one["spread"], 3),
+            decimal(one["bias_in_sigmas"]),
+            decimal(one["spread_in_sigmas"]),
+        ),
+        kind,
+    )
