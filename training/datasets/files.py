@@ -128,7 +128,8 @@ def _decoding(path: Path, data: bytes) -> Iterator[Image.Image]:
         picture = Image.open(io.BytesIO(data), formats=_FORMATS)
         picture.load()
     except UnidentifiedImageError:
-        raise CorruptFileError(path, "is no image, or one whose head is damaged") from None
+        kinds = ", ".join(_FORMATS)
+        raise CorruptFileError(path, f"is none of {kinds}, or its head is damaged") from None
     except (
         OSError,
         SyntaxError,

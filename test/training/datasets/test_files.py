@@ -155,7 +155,7 @@ def test_what_is_no_image_is_named(tmp_path, read):
         "empty.png": b"",
         "text.png": b"Not found",
         "zeros.png": bytes(99),
-        "program.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "icon.png": encode(RGB, "ICO"),
     }
     for name, data in contents.items():
         path = put(tmp_path / name, data)
