@@ -80,9 +80,10 @@ class Series:
     Attributes:
         name: for the legend.
         x, y: of its points.
-        slot: of its colour; ``QUIET`` for what is only compared with.
+        slot: of its colour.
         low, high: bounds of an interval around ``y``, drawn as a band.
         points: whether the points themselves are marked.
+        compared: whether it is only compared with: thin and dashed.
     """
 
     name: str
@@ -92,16 +93,12 @@ class Series:
     low: Values | None = None
     high: Values | None = None
     points: bool = False
-
-    @property
-    def dashed(self) -> bool:
-        """Whether its line is: what is only compared with, and colours that come again."""
-        return self.slot == QUIET or self.slot >= SLOTS
+    compared: bool = False
 
     @property
     def entry(self) -> Legend:
-        """Its entry in a legend."""
-        return Legend(self.name, self.slot, self.dashed)
+        """Its entry in a legend; colours that come again are dashed."""
+        return Legend(self.name, self.slot, self.compared or self.slot >= SLOTS)
 
 
 @dataclass(frozen=True)
@@ -158,10 +155,10 @@ def draw_lines(
                 one.x,
                 one.y,
                 color=colour,
-                dashes=_DASHES if one.dashed else (),
+                dashes=_DASHES if one.entry.dashed else (),
                 marker="o" if one.points else "",
                 markersize=3.4,
-                linewidth=1.1 if one.slot == QUIET else 1.6,
+                linewidth=1.1 if one.compared else 1.6,
                 # Curves end on the frame, where clipping would halve the line.
                 clip_on=x.limits is not None or y.limits is not None,
             )

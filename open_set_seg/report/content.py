@@ -56,7 +56,8 @@ class Table:
         rows: from top to bottom.
         caption: above the table.
         notes: below it.
-        text_columns: the first so many columns hold text (left), the others numbers (right).
+        texts: places of the columns that hold text (left); the others hold numbers (right).
+            Negative ones count from the last.
         upright: the columns' names are written upwards, for matrices with many columns.
     """
 
@@ -64,7 +65,7 @@ class Table:
     rows: tuple[Row, ...]
     caption: str = ""
     notes: tuple[str, ...] = ()
-    text_columns: int = 1
+    texts: tuple[int, ...] = (0,)
     upright: bool = False
 
     def __post_init__(self) -> None:
@@ -75,6 +76,10 @@ class Table:
                     f"{row.cells}"
                 )
 
+    def is_text(self, column: int) -> bool:
+        """Whether a column, counted from 0, holds text."""
+        return column in self.texts or column - len(self.header) in self.texts
+
 
 @dataclass(frozen=True)
 class Legend:
@@ -82,7 +87,7 @@ class Legend:
 
     Attributes:
         name: in words.
-        slot: of its colour; -1 is the quiet colour of things that are only compared with.
+        slot: of its colour.
         dashed: whether its line is.
     """
 

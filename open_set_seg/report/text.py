@@ -11,7 +11,7 @@ def markdown(table: Table) -> str:
     Ends with a newline; headings inside the table become rows in italics.
     """
     lines = [f"**{_escape(table.caption)}**", ""] if table.caption else []
-    align = ["---" if i < table.text_columns else "---:" for i in range(len(table.header))]
+    align = ["---" if table.is_text(i) else "---:" for i in range(len(table.header))]
     lines += [_line([_escape(name) for name in table.header]), _line(align)]
     for row in table.rows:
         if row.kind == "group":
@@ -33,12 +33,10 @@ def plain(table: Table) -> str:
     ]
     widths = [max(len(one) for one in column) for column in zip(table.header, *rows, strict=True)]
     lines = [table.caption] if table.caption else []
-    lines.append(_aligned(list(table.header), widths, table.text_columns))
+    lines.append(_aligned(table, list(table.header), widths))
     for row in table.rows:
         texts = [_plain_cell(_cell(cell)) for cell in row.cells]
-        lines.append(
-            f"- {texts[0]}" if row.kind == "group" else _aligned(texts, widths, table.text_columns)
-        )
+        lines.append(f"- {texts[0]}" if row.kind == "group" else _aligned(table, texts, widths))
     lines += table.notes
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -66,8 +64,8 @@ def _plain_cell(cell: Cell) -> str:
     return f"{cell.text} ({cell.note})" if cell.note else cell.text
 
 
-def _aligned(texts: list[str], widths: list[int], text_columns: int) -> str:
+def _aligned(table: Table, texts: list[str], widths: list[int]) -> str:
     return "  ".join(
-        text.ljust(width) if place < text_columns else text.rjust(width)
+        text.ljust(width) if table.is_text(place) else text.rjust(width)
         for place, (text, width) in enumerate(zip(texts, widths, strict=True))
     )

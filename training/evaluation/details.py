@@ -49,20 +49,20 @@ def distance_table(group: Group) -> Table | None:
         for run in runs:
             by_band = {band_name(one["band"]): one for one in run.content["distance"]["bands"]}
             figures = [percent(by_band.get(name, {}).get(metric)) for name in names]
-            rows.append(Row((Cell(run.name, slot=run.slot), "ours", *figures), "ours"))
+            rows.append(Row((Cell(run.name, slot=run.slot), *figures, "ours"), "ours"))
         for one in published:
             if one.measurement.metric == metric:
                 figures = [one.values[name].text if name in one.values else DASH for name in names]
-                rows.append(Row((one.row.method, source_text(one.row, papers), *figures)))
+                rows.append(Row((one.row.method, *figures, source_text(one.row, papers))))
     rows.append(Row(("pixels of the data set",), "group"))
     for key in ("outliers", "inliers"):
-        rows.append(Row((key, "", *(thousands(one[key]) for one in bands))))
+        rows.append(Row((key, *(thousands(one[key]) for one in bands), "")))
     return Table(
-        ("distance, m", "source", *names),
+        ("distance, m", *names, "source"),
         tuple(rows),
         caption="By distance from the camera",
         notes=("Inlier and outlier pixels inside the band; a threshold a band.",),
-        text_columns=2,
+        texts=(0, -1),
     )
 
 

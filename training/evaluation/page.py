@@ -76,7 +76,7 @@ def evaluation_page(results: Sequence[Result], folders: Sequence[Path | None]) -
 def group_sections(group: Group) -> list[Section]:
     """The sections of one protocol and data set, without those that would be empty."""
     main = group.regions[0] if group.regions else ""
-    first, *ablations = comparison_tables(group)
+    first, *ablations = comparison_tables(group, "Unknown pixels, and what the papers print")
     parts: list[tuple[str, list[Block | None]]] = [
         (
             "Results",
@@ -128,7 +128,7 @@ def _facts(group: Group) -> tuple[Fact, ...]:
     several = len(group.runs) > 1
     facts = [Fact("frames", str(group.dataset["frames"]), group.dataset.get("split") or "")]
     if several:
-        facts.insert(0, Fact("best of the runs by AP", run.name))
+        facts.insert(0, Fact("best run by AP", run.name))
     for key in FACTS:
         number = run.numbers().get(key)
         if number is not None and number.value is not None:
@@ -149,7 +149,8 @@ def _warnings(group: Group) -> list[Block]:
     if skipped:
         names = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
         more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-        text = f"{len(skipped)} frames could not be used and are missing from every figure: "
+        what = "1 frame" if len(skipped) == 1 else f"{len(skipped)} frames"
+        text = f"Without {what} that could not be used: "
         warnings.append(Text(f"{text}{names}{more}.", "warning"))
     return warnings
 
@@ -211,4 +212,4 @@ def _environment(results: Sequence[Result]) -> Section:
             for key, value in named.items()
             if value is not None
         ]
-    return Section("What it was measured with", (Table(("", ""), tuple(rows), text_columns=2),))
+    return Section("What it was measured with", (Table(("", ""), tuple(rows), texts=(0, 1)),))

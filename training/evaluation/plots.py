@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from open_set_seg.report import Axis, Figure, Figures, Legend, Mark, Series, draw_lines, draw_steps
-from open_set_seg.report.charts import QUIET, SLOTS
+from open_set_seg.report.charts import SLOTS
 from training.evaluation.published import comparable_rows, load_published, source_text
 from training.evaluation.rules import pools_images
 from training.evaluation.runs import Group, Run, band_name, plain_values
@@ -67,7 +67,8 @@ def distance_figures(group: Group) -> Figures | None:
     names = tuple(band_name(one["band"]) for one in runs[0].content["distance"]["bands"])
     published = comparable_rows(group.protocol["name"], group.dataset["name"], bands=True)
     papers = load_published().papers
-    figures, compared = [], {}
+    figures: list[Figure] = []
+    legend: dict[str, Legend] = {}
     for metric in ("FPR95", "AP"):
         series = []
         for one in published:
@@ -76,17 +77,17 @@ def distance_figures(group: Group) -> Figures | None:
                     one.values[n].value if n in one.values else None for n in names
                 )
                 name = f"{one.row.method} ({source_text(one.row, papers)})"
-                compared[name] = Series(name, range(len(names)), values, QUIET, points=True)
-                series.append(compared[name])
+                slot = legend[name].slot if name in legend else len(group.runs) + len(legend)
+                line = Series(name, range(len(names)), values, slot, points=True, compared=True)
+                legend[name] = line.entry
+                series.append(line)
         for run in runs:
             values = 100 * plain_values(one[metric] for one in run.content["distance"]["bands"])
             series.append(Series(run.name, range(len(names)), values, run.slot, points=True))
         x, y = Axis("distance, m", names=names), Axis(f"{metric}, %")
-        caption = ", ".join(one.name for one in series if one.slot == QUIET)
-        caption = f"Dashed: {caption}." if caption else ""
-        title = f"{metric} by distance"
-        figures.append(draw_lines(title, series, x, y, legend=False, caption=caption))
-    return Figures(tuple(figures), legend_of(runs))
+        figures.append(draw_lines(f"{metric} by distance", series, x, y, legend=False))
+    ours = [Series(run.name, (), (), run.slot).entry for run in runs]
+    return Figures(tuple(figures), (*ours, *legend.values()) if len(ours) + len(legend) > 1 else ())
 
 
 def component_figure(group: Group) -> Figure | None:

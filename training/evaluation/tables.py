@@ -19,6 +19,7 @@ from training.evaluation.recognition import class_table, open_set_tables
 from training.evaluation.runs import DASH, METRICS, Group, Number, Result, groups_of, percent
 
 SMALL_SAMPLE = 100
+_AFTER = ("needs", "source")
 
 
 def markdown_table(results: Sequence[Result]) -> str:
@@ -62,10 +63,15 @@ def more_tables(group: Group) -> list[Table]:
     return tables + object_tables(group)
 
 
-def comparison_tables(group: Group) -> list[Table]:
-    """Ours beside the papers' comparisons of methods, then their ablations on the same data."""
+def comparison_tables(group: Group, title: str = "") -> list[Table]:
+    """Ours beside the papers' comparisons of methods, then their ablations on the same data.
+
+    Args:
+        group: ours.
+        title: of the first table; the group's title if empty.
+    """
     rows = comparable_rows(group.protocol["name"], group.dataset["name"])
-    tables = [comparison_table(group, [one for one in rows if not one.table.ablation])]
+    tables = [comparison_table(group, [one for one in rows if not one.table.ablation], title)]
     ablations = [one for one in rows if one.table.ablation]
     if ablations:
         tables.append(comparison_table(group, ablations, "The papers' ablations on the same data"))
@@ -86,21 +92,19 @@ def comparison_table(group: Group, rows: Sequence[Comparable], title: str = "") 
     ours = [run.numbers() for run in group.runs]
     shown = [key for key in METRICS if not key.endswith(("_t5", "_t6"))]
     keys = [key for key in shown if any(key in numbers for numbers in ours)]
-    header = ["method", *(["source", "needs"] if rows else [])]
     best = _best(ours, keys)
     lines = []
     for run, numbers in zip(group.runs, ours, strict=True):
-        start: list[Cell | str] = [Cell(run.name, slot=run.slot)]
-        start += [_our_source(group), ""] if rows else []
         figures = [number_cell(numbers.get(key), numbers.get(key) in best[key]) for key in keys]
-        lines.append(Row((*start, *figures), "ours"))
+        after = ("", _our_source(group)) if rows else ()
+        lines.append(Row((Cell(run.name, slot=run.slot), *figures, *after), "ours"))
     lines += _published_lines(rows, keys)
     return Table(
-        header=(*header, *(METRICS[key].heading for key in keys)),
+        header=("method", *(METRICS[k].heading for k in keys), *(_AFTER if rows else ())),
         rows=tuple(lines),
         caption=title or group.title,
         notes=(measured_by(group), *_notes(group, rows)),
-        text_columns=len(header),
+        texts=(0, -2, -1) if rows else (0,),
     )
 
 
@@ -165,6 +169,8 @@ def _best(
 
 def _published_lines(rows: Sequence[Comparable], keys: Sequence[str]) -> list[Row]:
     papers = load_published().papers
+    # A figure that no paper prints leaves its column empty; a dash is one that a paper lacks.
+    blank = {key: DASH if any(key in one.values for one in rows) else "" for key in keys}
     lines: list[Row] = []
     heading = None
     for one in rows:
@@ -175,9 +181,9 @@ def _published_lines(rows: Sequence[Comparable], keys: Sequence[str]) -> list[Ro
         if title != heading:
             lines.append(Row((title,), "group"))
             heading = title
-        figures = [one.values[key].text if key in one.values else DASH for key in keys]
-        start = (one.row.method, source_text(one.row, papers), needs_text(one.row.flags))
-        lines.append(Row((*start, *figures)))
+        figures = [one.values[key].text if key in one.values else blank[key] for key in keys]
+        after = (needs_text(one.row.flags), source_text(one.row, papers))
+        lines.append(Row((one.row.method, *figures, *after)))
     return lines
 
 
