@@ -11,6 +11,7 @@ from training.datasets import (
     fishyscapes,
     lost_and_found,
     road_anomaly,
+    simulated_frames,
     smiyc,
     streethazards,
     vistas,
@@ -39,6 +40,7 @@ DATASETS: dict[str, DatasetEntry] = {
     "smiyc_lost_and_found": smiyc.LOST_AND_FOUND_ENTRY,
     "road_anomaly": road_anomaly.ENTRY,
     "wd_pascal": wd_pascal.ENTRY,
+    "simulation": simulated_frames.ENTRY,
 }
 
 
