@@ -105,10 +105,14 @@ def read_rgb16(path: Path) -> ImageRGB | Codes16:
 
 def read_panoptic(path: Path) -> NDArray[np.uint32]:
     """Segment ids R + 256 G + 65536 B of a COCO panoptic PNG, (H, W) uint32."""
-    colours = read_rgb(path)
-    padded = np.zeros((*colours.shape[:2], 4), dtype=np.uint8)
-    padded[..., :3] = colours
-    return np.asarray(padded.view("<u4")[..., 0], dtype=np.uint32)
+    data = _read(path)
+    with _decoding(path, data) as picture:
+        if picture.mode not in ("RGB", "RGBA"):
+            raise CorruptFileError(path, f"segment ids in RGB expected, found mode {picture.mode}")
+        # Pillow keeps RGB in four bytes a pixel, so a word a pixel is the quickest way out.
+        words = np.frombuffer(picture.tobytes("raw", picture.mode.ljust(4, "X")), dtype="<u4")
+        shape = (picture.height, picture.width)
+    return np.asarray(words & 0xFFFFFF, dtype=np.uint32).reshape(shape)
 
 
 def _read(path: Path) -> bytes:

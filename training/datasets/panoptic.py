@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from open_set_seg.frame import ImageRGB, LabelImage
 from open_set_seg.label_spaces import UNLABELLED, LabelSpace
+from training.datasets.codes import CodeTable
 from training.datasets.files import read_panoptic
 from training.datasets.frames import CorruptFileError, DatasetError, LabelledFrame
 from training.datasets.paired import list_images, require_size, require_unique
@@ -83,6 +84,10 @@ class PanopticDataset:
         self.ids = tuple(each.id for each in self.files)
         require_unique(self.ids)
         self._labels = dict(labels)
+        self._outliers = CodeTable(
+            {**dict.fromkeys(range(label_space.num_classes), 0), label_space.unknown_id: 1},
+            [UNLABELLED],
+        )
         self._read_image = read_image
 
     def load(self, index: int) -> LabelledFrame:
@@ -99,8 +104,8 @@ class PanopticDataset:
         labels = translate_segments(
             segment_ids, files.annotation.segments, self._labels, files.segment_ids
         )
-        outliers = np.where(labels == UNLABELLED, labels, labels == self.label_space.unknown_id)
-        return LabelledFrame(files.id, image, labels, outliers.astype(np.uint8))
+        outliers = self._outliers.translate(labels, files.segment_ids)
+        return LabelledFrame(files.id, image, labels, outliers)
 
 
 def translate_segments(

@@ -147,6 +147,10 @@ def test_segment_ids_are_red_plus_256_green_plus_65536_blue(tmp_path, ids):
     values = np.array(ids).reshape(2, 3)
     path = put(tmp_path / "segments.png", encode(segment_colours(values), "PNG"))
     assert (read_panoptic(path) == values).all()
+    opaque = np.dstack([segment_colours(values), np.full(values.shape, 9, np.uint8)])
+    assert (read_panoptic(put(path, encode(opaque, "PNG"))) == values).all()
+    with pytest.raises(CorruptFileError, match="in RGB expected, found mode L"):
+        read_panoptic(put(path, encode(GREY, "PNG")))
 
 
 @pytest.mark.parametrize("read", READERS)
