@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from open_set_seg.report.content import Cell, Row, Table
+from dataclasses import replace
+
+from open_set_seg.report.content import Cell, Table
 
 
 def markdown(table: Table) -> str:
@@ -18,7 +20,10 @@ def markdown(table: Table) -> str:
             name = f"*{_escape(_cell(row.cells[0]).text)}*"
             lines.append(_line([name, *[""] * (len(table.header) - 1)]))
         else:
-            lines.append(_line([_markdown_cell(_cell(cell), row) for cell in row.cells]))
+            cells = [_cell(value) for value in row.cells]
+            if row.kind == "ours":
+                cells[0] = replace(cells[0], best=True)
+            lines.append(_line([_markdown_cell(cell) for cell in cells]))
     for note in table.notes:
         lines += ["", _escape(note)]
     return "\n".join(lines) + "\n"
@@ -53,9 +58,9 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _markdown_cell(cell: Cell, row: Row) -> str:
+def _markdown_cell(cell: Cell) -> str:
     text = _escape(cell.text)
-    if text and (cell.best or (row.kind == "ours" and cell is row.cells[0])):
+    if text and cell.best:
         text = f"**{text}**"
     return f"{text} ({_escape(cell.note)})" if cell.note else text
 

@@ -187,15 +187,18 @@ def comparable_rows(protocol: str, dataset: str, *, bands: bool = False) -> list
 
 def source_text(row: PublishedRow, papers: Mapping[str, Paper]) -> str:
     """Such as ``NFlowJS 2021 T3, NFlowJS 2024 T2``."""
-    return ", ".join(
-        f"{papers[key].name} {f'T{table}' if table[:1] in 'A123456789I' else table}".strip()
-        for key, table in row.sources.items()
-    )
+    return ", ".join(_source(papers[key].name, table) for key, table in row.sources.items())
 
 
 def needs_text(flags: Sequence[str]) -> str:
     """What a method needs beyond ordinary training images, in short."""
     return ", ".join(FLAGS[flag] for flag in flags)
+
+
+def _source(paper: str, table: str) -> str:
+    """A bare number of a table gets a T; other places are named in words, and some have none."""
+    numbered = re.match(r"[A-Z]?\.?\d|I", table) is not None
+    return f"{paper} T{table}" if numbered else f"{paper} {table}".strip()
 
 
 def _known(measurement: Measurement, values: Sequence[Printed | None]) -> dict[str, Printed]:

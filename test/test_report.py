@@ -1,0 +1,225 @@
+"""Report pages: plain data in, one file out that needs nothing else."""
+
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import cv2
+import numpy as np
+import pytest
+from html_page import PageReader, assert_self_contained
+from hypothesis import given
+from hypothesis import strategies as st
+
+from open_set_seg.report import (
+    Axis,
+    Cell,
+    Fact,
+    Figures,
+    Fold,
+    Legend,
+    Mark,
+    Page,
+    Picture,
+    Pictures,
+    Row,
+    Section,
+    Series,
+    Table,
+    Text,
+    draw_lines,
+    draw_steps,
+    render_page,
+    save_page,
+)
+from open_set_seg.report.text import markdown, plain
+
+X = np.linspace(0, 1, 30)
+UNIT = (0.0, 1.0)
+
+
+def a_figure(name="a & <b>", slot=0):
+    return draw_lines(
+        f"chart of {name}",
+        [Series(name, X, X**2, slot), Series("other", X, 1 - X, 9, compared=True)],
+        Axis("x", UNIT),
+        Axis("y", UNIT),
+        marks=(Mark(0.5, 0.25, slot), Mark(None, 0.95, text="limit")),
+    )
+
+
+def a_table(**changes):
+    rows = (
+        Row(("first", Cell("1.5", note="1 to 2", best=True)), "ours"),
+        Row(("a heading",), "group"),
+        Row((Cell("second|x", slot=3), "2")),
+        Row(("sum", "3.5"), "total"),
+    )
+    return Table(**{"header": ("name", "value"), "rows": rows, "notes": ("a note",), **changes})
+
+
+def a_picture(ending=".png"):
+    done, data = cv2.imencode(ending, np.full((4, 6, 3), 90, np.uint8))
+    assert done
+    return Picture(data.tobytes(), "a caption", "a grey square")
+
+
+def a_page(*blocks):
+    return Page("A title", "below it", (Fact("AP", "39.4 %", "30 to 47"),), (Section("S", blocks),))
+
+
+def full_page():
+    titles = ("Results", "Results", "More", "???")
+    sections = tuple(Section(title, blocks_of(place)) for place, title in enumerate(titles))
+    return Page("Everything", "", (), sections, "the end")
+
+
+def blocks_of(place):
+    legend = (Legend("a", 0), Legend("b", 9, dashed=True))
+    return (
+        Text("Look out.", "warning"),
+        a_table(),
+        Figures((a_figure(f"{place}"), a_figure(f"{place} again", 1)), legend),
+        a_figure(f"{place} alone"),
+        Pictures((a_picture(), a_picture(".jpg"), a_picture(".webp"))),
+        Fold("more", (a_table(upright=True),)),
+    )
+
+
+def test_a_full_page_is_self_contained_and_its_tags_close():
+    reader = assert_self_contained(render_page(full_page()))
+    assert reader.tags.count("svg") == 12
+    assert reader.tags.count("img") == 12
+    assert sum(one.startswith("data:image/webp") for one in reader.fetched) == 4
+    assert {"results", "results-2", "more", "section"} <= set(reader.ids)
+
+
+def test_the_reader_of_these_tests_finds_what_would_be_loaded():
+    page = render_page(a_page()).replace("</main>", '<img src="https://example.org/x.png"></main>')
+    with pytest.raises(AssertionError, match="would load"):
+        assert_self_contained(page)
+    styled = render_page(a_page()).replace("</style>", "a{background:url(//x.org/y)}</style>")
+    with pytest.raises(AssertionError, match="style would load"):
+        assert_self_contained(styled)
+
+
+@given(st.text(alphabet=st.characters(blacklist_categories=("Cs", "Cc")), max_size=30))
+def test_text_of_any_kind_is_shown_and_never_becomes_markup(text):
+    table = Table((text, "n"), (Row((Cell(text, note=text), text)),), caption=text)
+    page = Page(text, text, (Fact(text, text),), (Section(text, (table, Text(text))),), text)
+    reader = PageReader(render_page(page))
+    harmless = PageReader(render_page(Page("x", "x", (Fact("x", "x"),), (
+        Section("x", (Table(("x", "n"), (Row((Cell("x", note="x"), "x")),), caption="x"),
+                      Text("x"))),), "x")))  # fmt: skip
+    if text:
+        assert reader.tags == harmless.tags
+    assert text.strip() in reader.text
+
+
+def test_a_chart_takes_the_colours_of_its_page():
+    svg = a_figure().svg
+    assert "var(--series-0)" in svg
+    assert "var(--series-1)" in svg  # slot 9 is the second colour again, dashed
+    assert "stroke-dasharray" in svg
+    assert re.findall(r"#0[0-9a-f]{5}\b", svg) == []
+
+
+def test_a_chart_is_well_formed_small_says_what_it_shows_and_is_the_same_every_time():
+    svg = a_figure().svg
+    root = ElementTree.fromstring(svg)
+    assert root.attrib["aria-label"] == "chart of a & <b>"
+    assert "http" not in svg
+    assert "font-family" not in svg
+    assert len(svg) < 40_000
+    assert svg == a_figure().svg
+
+
+def test_a_curve_runs_where_its_points_are():
+    rising = draw_lines("up", [Series("a", (0, 1), (0, 1))], Axis("", UNIT), Axis("", UNIT)).svg
+    paths = re.findall(r'd="M ([\d.]+) ([\d.]+) L ([\d.]+) ([\d.]+)"[^>]*var\(--series-0\)', rising)
+    ((left, bottom, right, top),) = [tuple(map(float, path)) for path in paths]
+    assert left < right
+    assert bottom > top  # rows of an SVG count downwards
+
+
+def test_ids_of_two_charts_never_meet():
+    ids = [set(re.findall(r' id="([^"]+)"', a_figure(name).svg)) for name in ("a", "b")]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+def test_gaps_are_left_where_nothing_was_measured():
+    y = X.copy()
+    y[10:20] = np.nan
+    svg = draw_lines("gap", [Series("a", X, y)], Axis("x", UNIT), Axis("y", UNIT)).svg
+    (path,) = re.findall(r'd="([^"]+)"[^>]*style="fill: none; stroke: var\(--series-0\)', svg)
+    assert path.count("M") == 2
+
+
+def test_histograms_share_bins_and_a_logarithmic_axis():
+    heights = np.array([50.0, 0.0, 50.0])
+    figure = draw_steps(
+        "scores", [0, 1, 2, 3], [("in", 0, heights), ("out", 1, heights[::-1])],
+        Axis("score"), Axis("%", (0.001, 100), logarithmic=True),
+        marks=(Mark(2.5, None, text="best"),),
+    )  # fmt: skip
+    assert ">0.001<" in figure.svg
+    assert ">100<" in figure.svg
+    assert [entry.name for entry in figure.legend] == ["in", "out"]
+
+
+def test_series_of_unequal_length_are_refused():
+    with pytest.raises(ValueError, match="'a' has 2 x and 1 y"):
+        draw_lines("t", [Series("a", (0, 1), (0,))], Axis(""), Axis(""))
+
+
+def test_a_row_that_does_not_fit_its_header_is_refused():
+    with pytest.raises(ValueError, match="a row of 1 cells under a header of 2"):
+        Table(("a", "b"), (Row(("x",)),))
+
+
+def test_a_picture_that_no_browser_shows_is_refused():
+    with pytest.raises(ValueError, match="no PNG, JPEG or WebP"):
+        render_page(a_page(Pictures((Picture(b"II*\0", "a tiff", ""),))))
+
+
+@pytest.mark.parametrize(
+    ("missing", "act"),
+    [("matplotlib", a_figure), ("jinja2", lambda: render_page(a_page(Text("x"))))],
+)
+def test_a_missing_extra_is_named_with_the_cure(monkeypatch, missing, act):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'open_set_seg\[report\]'"):
+        act()
+
+
+def test_saving_makes_folders_and_writes_utf_8(tmp_path):
+    path = tmp_path / "a" / "b.html"
+    save_page(path, a_page(Text("± 3 m")))
+    assert "± 3 m" in path.read_text(encoding="utf-8")
+
+
+def test_markdown_keeps_its_columns_whatever_the_cells_hold():
+    lines = markdown(a_table(caption="Title")).splitlines()
+    assert lines[0] == "**Title**"
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
+    assert {len(row) for row in rows} == {2}
+    assert rows[1] == [" --- ", " ---: "]
+    assert rows[2] == [" **first** ", " **1.5** (1 to 2) "]
+    assert rows[4][0] == r" second\|x "
+    assert lines[-1] == "a note"
+
+
+def test_plain_text_aligns_its_columns():
+    first, *rest = plain(a_table()).splitlines()
+    assert first == "name             value"
+    assert rest[0] == "first     1.5 (1 to 2)"
+    assert rest[1] == "- a heading"
+    assert rest[2] == "second|x             2"
+    assert len(first) == len(rest[0]) == len(rest[2])
+
+
+def test_text_columns_may_stand_last():
+    table = Table(("a", "b", "c"), (Row(("x", "10", "y")),), texts=(0, -1))
+    assert [table.is_text(place) for place in range(3)] == [True, False, True]
+    assert "| --- | ---: | --- |" in markdown(table)
