@@ -18,7 +18,7 @@ from open_set_seg.metrics.score_counts.store import KeyStore
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-MEMORY_LIMIT = 256 * 2**20
+MEMORY_LIMIT = 384 * 2**20
 
 
 class ScoreCounts(ThresholdCurve):

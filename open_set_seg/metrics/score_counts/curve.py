@@ -82,13 +82,22 @@ def curve_metrics(
     best_f1, best_threshold = -1.0, math.nan
     point = OperatingPoint(rule, outliers)
     for piece in pieces:
-        precision += _precision_sum(piece)
-        lost += _lost_pairs(piece)
-        f1 = 2 * piece.true_positives / (outliers + piece.true_positives + piece.false_positives)
+        point.see(piece)
+        # Where no outlier is, the recall stands still and the precision falls.
+        at = np.flatnonzero(piece.outliers)
+        if not at.size:
+            continue
+        found, true, false = (
+            counts[at] for counts in (piece.outliers, piece.true_positives, piece.false_positives)
+        )
+        units = np.rint(np.ldexp(true / (true + false), _PRECISION_BITS)).astype(np.int64)
+        precision += _dot(found, units)
+        # Twice the pairs in which an outlier does not score above an inlier; ties count half.
+        lost += _dot(found, 2 * false - piece.inliers[at])
+        f1 = 2 * true / (outliers + true + false)
         best = int(np.argmax(f1))
         if f1[best] > best_f1:
-            best_f1, best_threshold = float(f1[best]), float(piece.scores[best])
-        point.see(piece)
+            best_f1, best_threshold = float(f1[best]), float(piece.scores[at[best]])
     pairs = 2 * outliers * inliers
     return {
         "AP": precision / (outliers << _PRECISION_BITS),
@@ -97,21 +106,6 @@ def curve_metrics(
         "best_F1": best_f1,
         "best_F1_threshold": best_threshold,
     }
-
-
-def _precision_sum(piece: Piece) -> int:
-    """Sum of the precision over the outliers, in units of 2^-52."""
-    at = np.flatnonzero(piece.outliers)
-    weights, reached = piece.outliers[at], piece.true_positives[at]
-    precision = reached / (reached + piece.false_positives[at])
-    units = np.rint(np.ldexp(precision, _PRECISION_BITS)).astype(np.int64)
-    return _dot(weights, units)
-
-
-def _lost_pairs(piece: Piece) -> int:
-    """Twice the pairs in which an outlier does not score above an inlier; ties count half."""
-    at = np.flatnonzero(piece.outliers)
-    return _dot(piece.outliers[at], 2 * piece.false_positives[at] - piece.inliers[at])
 
 
 def _dot(weights: Counts, values: Counts) -> int:

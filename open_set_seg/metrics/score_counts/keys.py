@@ -50,6 +50,14 @@ def widen(keys: Keys) -> Keys:
     return keys if keys.dtype == np.uint64 else encode(decode(keys).astype(np.float64))
 
 
+def narrow(keys: Keys) -> Keys:
+    """uint32 keys of uint64 ones if all the scores are float32 values; else the same keys."""
+    scores = decode(keys)
+    with np.errstate(over="ignore"):
+        short = scores.astype(np.float32)
+    return encode(short) if np.array_equal(short, scores) else keys
+
+
 def split(scores: Scores, labels: NDArray[np.uint8]) -> tuple[Keys, Keys]:
     """Keys of the inliers and of the outliers of a frame; refuses what ``split_scores`` does."""
     inliers, outliers = split_scores(scores, labels)
