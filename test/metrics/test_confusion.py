@@ -127,7 +127,7 @@ def test_matrices_that_do_not_add_up_are_refused(tmp_path):
     with pytest.raises(ValueError, match="of 2 classes"):
         ConfusionMatrix(2).merge(ConfusionMatrix(3))
     with pytest.raises(ValueError, match="OpenWorld"):
-        ConfusionMatrix(3).merge(OpenWorldConfusionMatrix(2))
+        ConfusionMatrix(2).merge(OpenWorldConfusionMatrix(2))
     with pytest.raises(ValueError, match="at least one"):
         ConfusionMatrix(0)
     for counts in (np.zeros((2, 3), np.int64), np.zeros((2, 2)), np.full((2, 2), -1)):

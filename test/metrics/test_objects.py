@@ -167,6 +167,7 @@ def test_objects_are_sorted_by_visible_pixels_and_false_detections_by_their_area
     assert size_of(metrics, 1200).bias == pytest.approx(1.0)
     # The false one has 150 pixels and no distance.
     assert size_of(metrics, 150).false_per_frame == 0.5
+    assert sum(one.false_per_frame for one in metrics.sizes) == 0.5
     assert math.isnan(size_of(metrics, 150).recall)
     assert sum(one.objects for one in metrics.sizes) == 3
 
@@ -188,9 +189,9 @@ def random_frames(seed, count):
             top, left = generator.integers(0, 40), generator.integers(0, 60)
             mask = mask_of(top, top + generator.integers(2, 20), left, left + 15)
             distance = float(generator.uniform(4, 52))
-            if generator.random() < 0.8:
+            if generator.random() < 0.9:
                 objects.append(TrueObject(mask, distance))
-            if generator.random() < 0.7:
+            if generator.random() < 0.6:
                 measured = distance + generator.normal() if generator.random() < 0.8 else math.nan
                 obstacles.append(detection(mask, measured))
         frames.append((obstacles, objects))
@@ -231,7 +232,8 @@ def test_what_does_not_add_up_is_refused():
 
 
 def test_weighted_statistics_are_those_of_the_repeated_frames():
-    frames = random_frames(1, 6)
+    frames = random_frames(2, 6)
+    assert 0 < object_metrics(frames, bands=[(0.0, 1e9)]).overall.recall < 1
     counts = counted(frames, "abcdef")
     weights = np.array([[1, 1, 1, 1, 1, 1], [3, 0, 0, 2, 1, 0]])
     statistics = counts.statistics(weights)
