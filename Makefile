@@ -21,7 +21,7 @@ help:
 
 install: $(STAMP)
 
-$(STAMP): setup.py setup.cfg constraints.txt open_set_seg/__init__.py
+$(STAMP): setup.py setup.cfg constraints.txt open_set_seg/__init__.py $(wildcard open_set_seg/kernels/*.[ch])
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "needs Python >= 3.10 with venv (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -45,4 +45,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build install log $(DEMO_OUTPUT) *.egg-info
+	rm -rf $(VENV) build install log $(DEMO_OUTPUT) *.egg-info open_set_seg/kernels/*.so

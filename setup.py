@@ -8,13 +8,43 @@ import re
 from glob import glob
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 NAME = "open_set_seg"
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(
     r'^__version__ = "([^"]+)"$', (HERE / NAME / "__init__.py").read_text(), re.MULTILINE
 ).group(1)
+
+# -ffast-math would make NaN anything; what it gives otherwise is asked for by name.
+KERNEL_FLAGS = [
+    "-std=gnu99",
+    "-O3",
+    "-fno-fast-math",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-pthread",
+]
+
+
+class BuildKernel(build_ext):
+    """Builds a plain shared object; where that fails, the installation goes on without it."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        # No Python in it, so no Python's tag in its name.
+        return str(Path(*fullname.split("."))) + ".so"
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            self.warn(
+                f"the C kernel of the open-set head was not built ({error}); it will run in "
+                "PyTorch, with the same results but many times slower. A C compiler is missing?"
+            )
+
 
 setup(
     name=NAME,
@@ -29,6 +59,18 @@ setup(
     keywords=["ROS", "segmentation", "anomaly detection", "open-set", "stereo"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={NAME: ["py.typed", "checkpoints/*.safetensors", "report/page.*"]},
+    ext_modules=[
+        Extension(
+            f"{NAME}.kernels.head",
+            [f"{NAME}/kernels/head.c"],
+            depends=[f"{NAME}/kernels/scores.h"],
+            extra_compile_args=KERNEL_FLAGS,
+            extra_link_args=["-pthread"],
+            libraries=["m"],
+            optional=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildKernel},
     # What share/ and lib/ must hold for ament, `ros2 run` and `ros2 launch`. The scripts under
     # lib/ are listed here because pip puts console scripts into bin/, where ros2 does not look.
     data_files=[

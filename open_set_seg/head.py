@@ -3,6 +3,10 @@
 Logits are upsampled bilinearly (half-pixel centres) to the image size *before* the score. Whatever
 is not a finite number becomes anomaly 1: a network that cannot say anything about a pixel does not
 know it.
+
+On a CPU a C kernel does all of it in one walk over the logits, where it was built; else, and for
+what the kernel cannot do, PyTorch works through the image in tiles. Setting ``OPEN_SET_SEG_HEAD``
+to ``pytorch`` in the environment keeps the kernel out.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from open_set_seg.kernels import HeadKernel, KernelChannel, choose_head_kernel
 from open_set_seg.scores import SCORES, LogisticMap
 
 # Output rows worked on at once: the class planes of one tile stay in the processor's cache.
@@ -83,9 +88,8 @@ def compute_channels(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Nearest known class, and the map of every channel, from logits that are upsampled once.
 
-    Works through the image in tiles of rows, so the (B, K, H, W) volume of upsampled logits never
-    exists. A pixel that a logit that is no finite number reaches, or whose score is NaN, gets the
-    channel's ``maximum``.
+    The (B, K, H, W) volume of upsampled logits never exists. A pixel that a logit that is no finite
+    number reaches, or whose score is NaN, gets the channel's ``maximum``.
 
     Args:
         logits: (B, K, h, w), any floating type; computed in float32 at least.
@@ -96,6 +100,49 @@ def compute_channels(
         nearest: (B, H, W) uint8, arg-max of the logits, ties to the lower class.
         maps: (B, H, W) each, in the order of ``channels``, free of NaN.
     """
+    kernel = choose_head_kernel()[0]
+    if kernel is not None:
+        wanted = [_kernel_channel(channel) for channel in channels]
+        if kernel.supports(logits, size, wanted):
+            return _compute_by_kernel(kernel, logits, size, wanted)
+    return _compute_by_tiles(logits, size, channels)
+
+
+def head_backend(device: torch.device | str = "cpu") -> str:
+    """What computes the head on a device, in words: for logs, ``info`` and diagnostics."""
+    kernel, reason = choose_head_kernel()
+    if torch.device(device).type != "cpu":
+        return "tiled PyTorch"
+    if kernel is None:
+        return f"tiled PyTorch ({reason})"
+    return f"C kernel ({kernel.instructions}, {torch.get_num_threads()} threads)"
+
+
+def _kernel_channel(channel: ScoreChannel) -> KernelChannel:
+    score, temperature, score_map = channel.score, channel.temperature, channel.score_map
+    temperature = SCORES[score].temperature if temperature is None else temperature
+    logistic = None if score_map is None else (score_map.location, score_map.scale)
+    return KernelChannel(score, temperature, channel.maximum, logistic)
+
+
+def _compute_by_kernel(
+    kernel: HeadKernel, logits: Tensor, size: tuple[int, int], channels: Sequence[KernelChannel]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    logits, threads = logits.detach().float(), torch.get_num_threads()
+    nearest, maps, finite = kernel(logits, size, channels, threads)
+    if finite:
+        return nearest, tuple(maps)
+    # Rare, so it may cost a second walk: what the invalid logits reach is for one function to say.
+    logits, invalid = _separate_invalid(logits, size)
+    nearest, maps, _ = kernel(logits, size, channels, threads)
+    pairs = zip(maps, channels, strict=True)
+    known = tuple(_fill_invalid(values, invalid, channel.maximum) for values, channel in pairs)
+    return nearest if invalid is None else nearest.masked_fill(invalid, 0), known
+
+
+def _compute_by_tiles(
+    logits: Tensor, size: tuple[int, int], channels: Sequence[ScoreChannel]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     logits, invalid = _separate_invalid(logits, size)
     logits = logits.contiguous()
     batch, _, height, width = logits.shape

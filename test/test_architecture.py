@@ -35,6 +35,7 @@ LAYERS = {
     "label_spaces": 0,
     "frame": 0,
     "report": 0,
+    "kernels": 0,
     "models": 1,
     "scores": 1,
     "metrics": 1,
