@@ -27,15 +27,13 @@ def label_components(mask: Mask) -> tuple[NDArray[np.int32], int]:
     """
     if mask.ndim != 2 or mask.dtype != np.bool_:
         raise ValueError(f"a mask is (H, W) bool, not {mask.shape} {mask.dtype}")
-    labels = np.zeros(mask.shape, np.int32)
     starts, ends, width = _runs(mask)
-    if starts.size:
-        upper, lower = _touching(starts, ends, width)
-        roots = _join(starts.size, upper, lower)
-        first, numbers = np.unique(roots, return_inverse=True)
-        labels[mask] = np.repeat(numbers.astype(np.int32) + 1, ends - starts)
-        return labels, int(first.size)
-    return labels, 0
+    roots = _join(starts.size, *_touching(starts, ends, width))
+    is_root = roots == np.arange(roots.size)
+    numbers = np.cumsum(is_root, dtype=np.int32)
+    labels = np.zeros(mask.shape, np.int32)
+    labels[mask] = np.repeat(numbers[roots], ends - starts)
+    return labels, int(np.count_nonzero(is_root))
 
 
 def _runs(mask: Mask) -> tuple[Indices, Indices, int]:
