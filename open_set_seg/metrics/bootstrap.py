@@ -83,8 +83,55 @@ def image_interval(
     statistic: Statistic, n: int, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Interval:
     """Interval of one figure of ``n`` images."""
-    one = image_intervals(lambda weights: {"": statistic(weights)}, n, resamples, level, seed)
-    return one[""]
+    return image_intervals(_named(statistic), n, resamples, level, seed)[""]
+
+
+def hierarchical_intervals(
+    statistics: Sequence[Statistics],
+    images: int | Sequence[int],
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Intervals of means over training seeds: seeds are drawn, then images.
+
+    Args:
+        statistics: one a seed, the figures of that seed's model.
+        images: a number: all seeds are measured on the *same* images (in the same order), which
+            are drawn once a resample for all of them; a sequence: every seed has images of its
+            own, so many, drawn anew each time that the seed is drawn.
+
+    Raises:
+        ValueError: no seed, numbers of images that are not one a seed, or nothing to draw.
+    """
+    seeds, shared = len(statistics), isinstance(images, int)
+    own = [images] * seeds if isinstance(images, int) else list(images)
+    if not seeds or len(own) != seeds or min(own) < 1 or resamples < 1:
+        raise ValueError(
+            f"{resamples} resamples of {seeds} seeds with images {images}: one number of images, "
+            "or one a seed, and at least one of everything"
+        )
+    once = [one(np.ones((1, n), np.int64)) for one, n in zip(statistics, own, strict=True)]
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(0, seeds, (resamples, seeds))
+    values = {name: np.empty((resamples, seeds)) for name in once[0]}
+    weights = _draw(generator, own[0], resamples) if shared else None
+    for index, statistic in enumerate(statistics):
+        row, place = np.nonzero(drawn == index)
+        if row.size:
+            # Shared images: one figure a resample, however often it drew this seed.
+            if weights is None:
+                found = statistic(_draw(generator, own[index], row.size))
+            else:
+                found = {name: one[row] for name, one in statistic(weights).items()}
+            for name, table in values.items():
+                table[row, place] = found[name]
+    return {
+        name: percentile_interval(
+            table.mean(axis=1), float(np.mean([one[name][0] for one in once])), level
+        )
+        for name, table in values.items()
+    }
 
 
 def hierarchical_interval(
@@ -94,45 +141,27 @@ def hierarchical_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Interval of the mean over training seeds: seeds are drawn, then images.
+    """Interval of the mean of one figure over training seeds; see ``hierarchical_intervals``."""
+    named = [_named(statistic) for statistic in statistics]
+    return hierarchical_intervals(named, images, resamples, level, seed)[""]
 
-    Args:
-        statistics: one a seed, the figure of that seed's model.
-        images: a number: all seeds are measured on the *same* images (in the same order), which
-            are drawn once a resample for all of them; a sequence: every seed has images of its
-            own, so many, drawn anew each time that the seed is drawn.
 
-    Raises:
-        ValueError: no seed, or numbers of images that are not one a seed.
+def differences_of(first: Statistics, second: Statistics) -> Statistics:
+    """First minus second on the same draws: pass it for the intervals of paired differences.
+
+    Both must be measured on the same images in the same order. Where images are shared, most of
+    the spread is shared too, and a difference is known much better than either figure.
     """
-    seeds = len(statistics)
-    if seeds < 1 or (not isinstance(images, int) and len(images) != seeds):
-        raise ValueError(f"{seeds} seeds with images {images}: one number, or one a seed")
-    own = [images] * seeds if isinstance(images, int) else list(images)
-    ones = [np.ones((1, n), np.int64) for n in own]
-    estimate = np.mean([one(weights)[0] for one, weights in zip(statistics, ones, strict=True)])
-    generator = np.random.default_rng(seed)
-    drawn = generator.integers(0, seeds, (resamples, seeds))
-    if isinstance(images, int):
-        weights = _draw(generator, images, resamples)
-        by_seed = np.stack([statistic(weights) for statistic in statistics], axis=1)
-        values = np.take_along_axis(by_seed, drawn, axis=1)
-    else:
-        values = np.empty((resamples, seeds))
-        for index, statistic in enumerate(statistics):
-            chosen = drawn == index
-            if chosen.any():
-                weights = _draw(generator, own[index], int(np.count_nonzero(chosen)))
-                values[chosen] = statistic(weights)
-    return percentile_interval(values.mean(axis=1), float(estimate), level)
+
+    def statistics(weights: Counts) -> dict[str, Values]:
+        subtracted = second(weights)
+        return {name: one - subtracted[name] for name, one in first(weights).items()}
+
+    return statistics
 
 
 def difference_of(first: Statistic, second: Statistic) -> Statistic:
-    """First minus second on the same draws: pass it for the interval of a paired difference.
-
-    Both must be measured on the same images in the same order. Where images are shared, most of
-    the spread is shared too, and the difference is known much better than either figure.
-    """
+    """``differences_of`` for one figure."""
     return lambda weights: first(weights) - second(weights)
 
 
@@ -196,6 +225,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted[order] = np.maximum.accumulate(stepped)
     listed: list[float] = adjusted.tolist()
     return listed
+
+
+def _named(statistic: Statistic) -> Statistics:
+    return lambda weights: {"": statistic(weights)}
 
 
 def _draw(generator: np.random.Generator, n: int, resamples: int) -> Counts:

@@ -10,7 +10,9 @@ from scipy import stats
 
 from open_set_seg.metrics.bootstrap import (
     difference_of,
+    differences_of,
     hierarchical_interval,
+    hierarchical_intervals,
     holm,
     image_interval,
     image_intervals,
@@ -108,6 +110,27 @@ def test_paired_differences_forget_what_both_share():
     assert alone.high - alone.low > 3
     assert paired.high - paired.low < 0.1
     assert paired.low < 1 < paired.high
+
+
+def test_several_figures_of_several_seeds_at_once():
+    generator = np.random.default_rng(12)
+    one, two = generator.normal(size=(2, 5, 30))
+
+    def figures(values):
+        return lambda weights: {
+            "mean": mean_of(values)(weights),
+            "square": mean_of(values**2)(weights),
+        }
+
+    for images in (30, [30] * 5):
+        differences = [
+            differences_of(figures(a), figures(b)) for a, b in zip(one, two, strict=True)
+        ]
+        found = hierarchical_intervals(differences, images, seed=4)
+        assert found["mean"].estimate == pytest.approx(one.mean() - two.mean())
+        assert found["square"].estimate == pytest.approx((one**2).mean() - (two**2).mean())
+        alone = [difference_of(mean_of(a), mean_of(b)) for a, b in zip(one, two, strict=True)]
+        assert found["mean"] == hierarchical_interval(alone, images, seed=4)
 
 
 def coverage(true, interval_of, simulations):
@@ -283,6 +306,8 @@ def test_holm_by_hand():
         (lambda: holm([np.nan]), "between 0 and 1"),
         (lambda: hierarchical_interval([], 4), "0 seeds"),
         (lambda: hierarchical_interval([mean_of(np.ones(3))], [3, 3]), "1 seeds"),
+        (lambda: hierarchical_interval([mean_of(np.ones(0))], 0), "at least one"),
+        (lambda: hierarchical_interval([mean_of(np.ones(3))], 3, resamples=0), "at least one"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, message):
