@@ -95,6 +95,9 @@ def hierarchical_intervals(
 ) -> dict[str, Interval]:
     """Intervals of means over training seeds: seeds are drawn, then images.
 
+    Of few seeds they are too short, for S drawn seeds show only (S - 1) / S of their variance and
+    the limits are no Student's: with fewer than eight describe, and claim by ``sign_flip_test``.
+
     Args:
         statistics: one a seed, the figures of that seed's model.
         images: a number: all seeds are measured on the *same* images (in the same order), which

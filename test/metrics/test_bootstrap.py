@@ -190,6 +190,17 @@ def test_hierarchical_intervals_cover_where_image_level_ones_do_not(shared):
     assert coverage(0.0, images_only, 200) < 0.8
 
 
+def test_three_seeds_are_too_few_for_an_interval():
+    # Seeds alone: the spread of three is 2 / 3 of the variance, and a mean of three drawn values
+    # has few different ones; nominal 95 %.
+    def three(generator, seed):
+        effects = generator.normal(size=3)
+        statistics = [mean_of(np.full(10, effect)) for effect in effects]
+        return hierarchical_interval(statistics, 10, 200, seed=seed)
+
+    assert coverage(0.0, three, 300) < 0.87
+
+
 def test_the_spread_of_the_two_designs():
     # Shared images: var = images' effect / n + seeds' effect / S, nested: no effect is shared.
     seeds, images = 12, 50
