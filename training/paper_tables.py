@@ -14,25 +14,11 @@ from pathlib import Path
 from open_set_seg.report import Cell, Row, Table
 from open_set_seg.report.text import markdown
 from training.evaluation.collection import collect_results
-from training.evaluation.published import (
-    Measurement,
-    Published,
-    PublishedTable,
-    load_published,
-    needs_text,
-    source_text,
-)
-from training.evaluation.runs import (
-    DASH,
-    METRICS,
-    Result,
-    Run,
-    band_name,
-    groups_of,
-    percent,
-    score_title,
-)
+from training.evaluation.papers import Measurement, Published, PublishedTable, load_published
+from training.evaluation.published import needs_text, source_text
+from training.evaluation.runs import Result, Run, groups_of
 from training.evaluation.tables import number_cell
+from training.evaluation.wording import DASH, METRICS, band_name, percent, score_title
 
 WIDEST = 9  # columns of figures in one table; wider ones are printed by data set
 HEAD = """# The papers' tables
@@ -83,10 +69,10 @@ def tables_with_ours(
 
 
 def commands(table: PublishedTable) -> list[str]:
-    """What measures ours for a table: a command a data set; empty where the project has none."""
+    """What measures ours for a table: a command a protocol; empty where the project has none."""
     lines = {
-        f"python -m training.evaluate CHECKPOINT --protocol {one.protocols[0]} "
-        f"--dataset {one.dataset} --data ROOT --output runs/evaluation": None
+        f"python -m training.evaluate CHECKPOINT --protocol {one.protocols[0]} --data ROOT "
+        "--output runs/evaluation": None
         for one in table.measurements
         if one.dataset
     }

@@ -1,16 +1,9 @@
-"""Charts as small SVG that takes its colours from the page around it, light or dark.
-
-matplotlib draws with stand-in colours, which are then replaced by CSS variables; text stays text.
-"""
+"""Charts of lines and of histograms, as small SVG."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
-import re
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,41 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from open_set_seg.report.content import Figure, Legend
+from open_set_seg.report.svg import MUTED, QUIET, SLOTS, canvas, colour_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.axes import Axes
 
-SLOTS = 8  # colours of series; further ones repeat them with dashed lines
-QUIET = -1
-WIDTH, HEIGHT = 4.4, 3.1  # inches of 72 px: readable at the width of a phone, small enough for two
 _DASHES = (4.0, 2.4)
-_STAND_INS = {"#010101": "ink", "#020202": "muted", "#030303": "line"}
-_STAND_INS |= {f"#0a0a{slot:02x}": f"series-{slot}" for slot in range(SLOTS)}
-_INK, _MUTED, _LINE = list(_STAND_INS)[:3]
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "grid.color": _LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "lines.linewidth": 1.6,
-    "lines.solid_joinstyle": "round",
-}
-
 Values = Sequence[float] | NDArray[np.float64]
 
 
@@ -145,10 +109,10 @@ def draw_lines(
     for one in series:
         if len(one.x) != len(one.y):
             raise ValueError(f"{one.name!r} has {len(one.x)} x and {len(one.y)} y")
-    with _canvas(title) as (axes, picture):
+    with canvas(title) as (axes, picture):
         _set_axes(axes, x, y)
         for one in series:
-            colour = _colour(one.slot)
+            colour = colour_of(one.slot)
             if one.low is not None and one.high is not None:
                 axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.16, lw=0)
             axes.plot(
@@ -159,8 +123,7 @@ def draw_lines(
                 marker="o" if one.points else "",
                 markersize=3.4,
                 linewidth=1.1 if one.compared else 1.6,
-                # Curves end on the frame, where clipping would halve the line.
-                clip_on=x.limits is not None or y.limits is not None,
+                clip_on=_leaves(one.x, x) or _leaves(one.y, y),
             )
         _draw_marks(axes, marks)
     names = tuple(one.entry for one in series)
@@ -185,41 +148,27 @@ def draw_steps(
         edges: N + 1 edges of the bins.
         series: name, colour slot and N heights of each histogram.
     """
-    with _canvas(title) as (axes, picture):
+    with canvas(title) as (axes, picture):
         _set_axes(axes, x, y)
         for _, slot, heights in series:
             values = np.asarray(heights, np.float64)
             floor = y.limits[0] if y.limits else 0.0
             axes.stairs(
-                values, edges, baseline=floor, color=_colour(slot), fill=True, alpha=0.22, lw=0
+                values, edges, baseline=floor, color=colour_of(slot), fill=True, alpha=0.22, lw=0
             )
-            axes.stairs(values, edges, baseline=floor, color=_colour(slot), lw=1.3)
+            axes.stairs(values, edges, baseline=floor, color=colour_of(slot), lw=1.3)
         _draw_marks(axes, marks)
     names = tuple(Legend(name, slot) for name, slot, _ in series)
     return Figure(picture[0], title, caption, names if legend and len(names) > 1 else ())
 
 
-@contextmanager
-def _canvas(title: str) -> Iterator[tuple[Axes, list[str]]]:
-    """Axes to draw on, and a list that holds the finished SVG afterwards."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure as Drawing
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "charts need matplotlib: pip install 'open_set_seg[report]'"
-        ) from error
-    picture: list[str] = []
-    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_STYLE, "svg.hashsalt": "fixed"}
-    style.pop("backend", None)
-    with matplotlib.rc_context(style):
-        drawing = Drawing(figsize=(WIDTH, HEIGHT), layout="constrained")
-        axes = drawing.add_subplot()
-        yield axes, picture
-        raw = io.StringIO()
-        empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        drawing.savefig(raw, format="svg", transparent=True, metadata=empty)
-    picture.append(_embed(raw.getvalue(), title))
+def _leaves(values: Values, axis: Axis) -> bool:
+    """Whether a line must be cut at the frame; others may end on it with their full width."""
+    if axis.limits is None:
+        return False
+    low, high = axis.limits
+    array = np.asarray(values, np.float64)
+    return bool(np.any(array < low) or np.any(array > high))
 
 
 def _set_axes(axes: Axes, x: Axis, y: Axis) -> None:
@@ -244,7 +193,7 @@ def _set_axes(axes: Axes, x: Axis, y: Axis) -> None:
 
 def _draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
     for mark in marks:
-        colour = _colour(mark.slot)
+        colour = colour_of(mark.slot)
         style: dict[str, Any] = {"color": colour, "lw": 0.9, "dashes": (2, 2), "zorder": 1.5}
         if mark.x is None and mark.y is not None:
             axes.axhline(mark.y, **style)
@@ -269,12 +218,8 @@ def _annotate(axes: Axes, mark: Mark) -> None:
     offset = (-4 if side == "right" else 4, -3)
     axes.annotate(
         mark.text, place, xycoords=where, xytext=offset, textcoords="offset points",
-        ha=side, va="top", color=_MUTED, fontsize=8,
+        ha=side, va="top", color=MUTED, fontsize=8,
     )  # fmt: skip
-
-
-def _colour(slot: int) -> str:
-    return _MUTED if slot == QUIET else f"#0a0a{slot % SLOTS:02x}"
 
 
 def _tick_text(value: float, position: float = 0) -> str:
@@ -285,35 +230,3 @@ def _tick_text(value: float, position: float = 0) -> str:
         text = np.format_float_positional(value, precision=4, fractional=False, trim="-")
         return text.replace("-", "\N{MINUS SIGN}")
     return f"{value:.0e}"
-
-
-def _embed(svg: str, title: str) -> str:
-    """The SVG as part of a page: page colours, unique ids, nothing that points outside."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
-    for stand_in, name in _STAND_INS.items():
-        body = body.replace(stand_in, f"var(--{name})")
-    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
-    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
-    body = re.sub(r"(?<= d=\")[^\"]+", lambda path: _round_numbers(path.group()), body)
-    prefix = "c" + hashlib.sha256(svg.encode() + title.encode()).hexdigest()[:8]
-    used = set(re.findall(r"url\(#([^)]+)\)", body)) | set(re.findall(r'href="#([^"]+)"', body))
-    body = re.sub(
-        r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", body
-    )
-    body = re.sub(r"url\(#", f"url(#{prefix}-", body)
-    body = re.sub(r'xlink:href="#', f'href="#{prefix}-', body)
-    view = re.search(r'viewBox="[^"]+"', body)
-    if view is None:
-        raise ValueError("matplotlib wrote an SVG without a viewBox")
-    label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    opening = f'<svg {view.group()} role="img" aria-label="{label}">'
-    body = re.sub(r"<svg[^>]*>", lambda _: opening, body, count=1)
-    return re.sub(r"\n\s*", "\n", body).strip()
-
-
-def _round_numbers(path: str) -> str:
-    """A path with a hundredth of a pixel, on one line."""
-    rounded = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number.group()):.2f}", path)
-    return " ".join(rounded.split())

@@ -8,9 +8,10 @@ from made_results import make_result
 
 from training.datasets.frames import LabelledFrame
 from training.evaluation.page import evaluation_page, write_page
-from training.evaluation.pictures import OUTLIER_COLOUR, frame_picture
+from training.evaluation.pictures import OUTLIER_COLOUR, RINGED_PX, frame_picture
 from training.evaluation.plots import curve_figures
-from training.evaluation.runs import groups_of, percent
+from training.evaluation.runs import groups_of
+from training.evaluation.wording import percent
 
 
 def titles(results, folders=None):
@@ -109,31 +110,53 @@ def test_as_many_folders_as_results_are_wanted():
 
 
 def frame(**changes):
-    image = np.full((20, 40, 3), 100, np.uint8)
-    outliers = np.zeros((20, 40), np.uint8)
-    outliers[5:10, 5:10] = 1
-    outliers[15:] = 255
+    image = np.full((40, 80, 3), (90, 100, 110), np.uint8)
+    outliers = np.zeros((40, 80), np.uint8)
+    outliers[5:25, 5:25] = 1
+    outliers[30:] = 255
     return LabelledFrame(**{"id": "f", "image": image, "outliers": outliers, **changes})
 
 
+def panels_of(picture, width=80):
+    middle = picture.shape[1] // 2
+    return picture[:, :width], picture[:, middle - width // 2 :][:, :width], picture[:, -width:]
+
+
 def test_a_picture_shows_input_truth_and_score_side_by_side():
-    scores = np.zeros((20, 40))
-    scores[:, 20:] = 1
-    picture = frame_picture(frame(), scores, (0, 1))
-    height, width = picture.shape[:2]
-    assert height == 20
-    panels = [picture[:, :40], picture[:, (width - 40) // 2 : (width + 40) // 2], picture[:, -40:]]
-    assert (panels[0] == 100).all()
-    assert tuple(panels[1][5, 5]) == OUTLIER_COLOUR  # the outline
-    assert (panels[1][18] == 25).all()  # ignored pixels are dark
-    assert (panels[1][12] == 100).all()
-    dark, bright = panels[2][:, :20].astype(int), panels[2][:, 20:].astype(int)
-    assert dark.sum() < bright.sum() / 10
+    scores = np.zeros((40, 80))
+    scores[:, 40:] = 1
+    given, truth, heat = panels_of(frame_picture(frame(), scores, (0, 1)))
+    assert (given == frame().image).all()
+    assert tuple(truth[5, 5]) == OUTLIER_COLOUR  # the outline
+    assert truth[15, 15, 0] > 180 > 80 > truth[15, 15, 2]  # inside, mixed with the image
+    assert (truth[27] == truth[27, 0, 0]).all()  # inliers are grey
+    assert (truth[35].astype(int) < truth[27].astype(int) / 3).all()  # ignored pixels are dark
+    assert heat[:, :40].astype(int).sum() < heat[:, 40:].astype(int).sum() / 10
+
+
+def test_small_outliers_are_ringed_where_the_eye_looks_for_them():
+    plain, ringed = frame(), frame()
+    ringed.outliers[12:14, 60:62] = 1
+    scores = np.zeros((40, 80))
+    before, after = (panels_of(frame_picture(one, scores, (0, 1))) for one in (plain, ringed))
+    changed = [
+        np.argwhere((one != two).any(axis=2)) for one, two in zip(before, after, strict=True)
+    ]
+    assert len(changed[0]) == 0
+    for panel in changed[1:]:
+        distance = np.hypot(panel[:, 0] - 12.5, panel[:, 1] - 60.5)
+        assert distance.max() == pytest.approx(RINGED_PX, abs=2)
+        on_ring = distance > RINGED_PX - 2.5
+        assert on_ring.sum() > 40
+    assert len(changed[2]) == on_ring.sum()  # nothing but the ring hides the score
+    crowd = frame()
+    crowd.outliers[:30:3, ::3] = 1
+    assert (panels_of(frame_picture(crowd, scores, (0, 1)))[2] == before[2]).all()
 
 
 def test_a_colour_means_the_same_score_in_every_picture():
-    low = frame_picture(frame(), np.full((20, 40), 0.3), (0, 1))
-    mixed = np.full((20, 40), 0.3)
+    low = frame_picture(frame(), np.full((40, 80), 0.3), (0, 1))
+    mixed = np.full((40, 80), 0.3)
     mixed[0, 0] = 1
     assert (low[10, -5] == frame_picture(frame(), mixed, (0, 1))[10, -5]).all()
 
@@ -153,9 +176,9 @@ def test_large_frames_are_reduced_and_hidden_truth_has_no_panel():
 @pytest.mark.parametrize(
     ("scores", "limits", "message"),
     [
-        (np.zeros((20, 39)), (0, 1), r"scores of \(20, 39\) for an image of \(20, 40\)"),
-        (np.zeros((20, 40)), (1, 1), "from a lower to a higher number"),
-        (np.zeros((20, 40)), (0, np.inf), "from a lower to a higher number"),
+        (np.zeros((40, 79)), (0, 1), r"scores of \(40, 79\) for an image of \(40, 80\)"),
+        (np.zeros((40, 80)), (1, 1), "from a lower to a higher number"),
+        (np.zeros((40, 80)), (0, np.inf), "from a lower to a higher number"),
     ],
 )
 def test_pictures_of_what_does_not_fit_are_refused(scores, limits, message):

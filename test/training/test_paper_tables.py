@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from made_results import make_result
 
-from training.evaluation.published import load_published
-from training.evaluation.runs import percent
+from training.evaluation.papers import load_published
+from training.evaluation.wording import percent
 from training.paper_tables import commands, main, paper_tables
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "paper_tables.md"

@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from open_set_seg.metrics.protocols import BANDS, PROTOCOLS
-from training.evaluation import published
-from training.evaluation.published import comparable_rows, load_published, source_text
-from training.evaluation.runs import band_name
+from training.evaluation.papers import load_published, read_table
+from training.evaluation.published import comparable_rows, source_text
+from training.evaluation.wording import band_name
 
 TABLES = load_published().tables
 
@@ -175,10 +175,10 @@ def test_rows_that_do_not_fit_are_refused(change, message):
     row = {"method": "m", "from": {"synboost": 1}, "values": ["1 -"], **change}
     entry = {"title": "t", "measured": [{"metrics": ["AP", "FPR95"]}], "rows": [row]}
     with pytest.raises(ValueError, match=message):
-        published._table("H99", entry, load_published().papers)
+        read_table("H99", entry, load_published().papers)
 
 
 def test_unknown_metrics_are_refused():
     entry = yaml.safe_load("{title: t, measured: [{metrics: [Ap]}], rows: []}")
     with pytest.raises(ValueError, match=r"H99: \['Ap'\] are no metrics"):
-        published._table("H99", entry, {})
+        read_table("H99", entry, {})

@@ -8,13 +8,14 @@ from made_results import make_result
 from training.evaluation.details import component_table, distance_table, frame_table
 from training.evaluation.recognition import matrix_table
 from training.evaluation.rules import pools_images, rule_sentences
-from training.evaluation.runs import band_name, decimal, groups_of, percent, score_title
+from training.evaluation.runs import groups_of
 from training.evaluation.tables import (
     comparison_table,
     comparison_tables,
     markdown_table,
     terminal_table,
 )
+from training.evaluation.wording import band_name, decimal, percent, score_title
 
 
 def texts(row):
@@ -89,7 +90,7 @@ def test_every_part_of_a_full_result_is_printed():
         open_set=True, objects=True, regions=("whole image", "true road"),
     )  # fmt: skip
     for text in (markdown_table([result]), terminal_table([result])):
-        for part in ("Unknown pixels by region", "true road", "mean F1", "45-50", "both",
+        for part in ("Unknown pixels in parts of", "true road", "mean F1", "45-50", "both",
                      "Known classes", "pixel accuracy", "Obstacles, exact disparity",
                      "Protocol Simulation: a test; 12 frames, 1 skipped"):  # fmt: skip
             assert part in text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from open_set_seg.report import Cell, Row, Table
-from training.evaluation.published import comparable_rows, load_published, source_text
-from training.evaluation.runs import DASH, Group, Run, band_name, decimal, percent, thousands
+from training.evaluation.papers import load_published
+from training.evaluation.published import comparable_rows, source_text
+from training.evaluation.runs import Group, Run
+from training.evaluation.wording import DASH, band_name, decimal, percent, thousands
 
 COMPONENT_NOTE = (
     "A true component counts as missed where its sIoU is below tau, a predicted one as false where "
@@ -49,20 +51,22 @@ def distance_table(group: Group) -> Table | None:
         for run in runs:
             by_band = {band_name(one["band"]): one for one in run.content["distance"]["bands"]}
             figures = [percent(by_band.get(name, {}).get(metric)) for name in names]
-            rows.append(Row((Cell(run.name, slot=run.slot), *figures, "ours"), "ours"))
+            after = ("ours",) if published else ()
+            rows.append(Row((Cell(run.name, slot=run.slot), *figures, *after), "ours"))
         for one in published:
             if one.measurement.metric == metric:
                 figures = [one.values[name].text if name in one.values else DASH for name in names]
                 rows.append(Row((one.row.method, *figures, source_text(one.row, papers))))
     rows.append(Row(("pixels of the data set",), "group"))
     for key in ("outliers", "inliers"):
-        rows.append(Row((key, *(thousands(one[key]) for one in bands), "")))
+        counts = [thousands(one[key]) for one in bands]
+        rows.append(Row((key, *counts, *([""] if published else []))))
     return Table(
-        ("distance, m", *names, "source"),
+        ("distance, m", *names, *(["source"] if published else [])),
         tuple(rows),
         caption="By distance from the camera",
         notes=("Inlier and outlier pixels inside the band; a threshold a band.",),
-        texts=(0, -1),
+        texts=(0, -1) if published else (0,),
     )
 
 

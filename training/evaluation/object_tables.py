@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from open_set_seg.report import Axis, Figure, Figures, Row, Series, Table, draw_lines
-from training.evaluation.runs import Group, band_name, decimal, percent, plain_values
+from training.evaluation.runs import Group
+from training.evaluation.wording import band_name, decimal, percent, plain_values
 
 HEADER = (
     "objects", "recall %", "false/frame", "rel. error %", "bias m", "spread m", "bias/sigma",
     "spread/sigma",
 )  # fmt: skip
+
+OBJECT_NOTE = (
+    "Errors are measured minus true distance: median relative error, median (bias) and robust "
+    "standard deviation (spread), also in units of the stated sigma: a spread of 1 is an honest "
+    "sigma."
+)
 
 
 def object_tables(group: Group) -> list[Table]:
@@ -30,6 +37,14 @@ def object_tables(group: Group) -> list[Table]:
             caption = f"Obstacles by size, {title}"
             tables.append(Table(("visible px", *HEADER), tuple(rows), caption))
     return tables
+
+
+def object_summary(group: Group) -> Table | None:
+    """All distances together, a row a condition; None where nobody measured them."""
+    rows = [_row(name, found["overall"]) for name, found in _conditions(group)]
+    if not rows:
+        return None
+    return Table(("condition", *HEADER), tuple(rows), "Obstacles at all distances", (OBJECT_NOTE,))
 
 
 def object_figures(group: Group) -> Figures | None:

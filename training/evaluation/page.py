@@ -21,18 +21,19 @@ from open_set_seg.report import (
 )
 from training.evaluation import plots
 from training.evaluation.details import component_table, distance_table, frame_table
-from training.evaluation.object_tables import object_figures, object_tables
+from training.evaluation.object_tables import object_figures, object_summary, object_tables
 from training.evaluation.recognition import class_table, confusion_tables, open_set_tables
 from training.evaluation.rules import rule_sentences
-from training.evaluation.runs import METRICS, Group, Result, Run, groups_of, percent, score_title
+from training.evaluation.runs import Group, Result, Run, groups_of
 from training.evaluation.tables import comparison_tables, number_cell, region_table
+from training.evaluation.wording import METRICS, percent, score_title
 
 FACTS = ("AP", "FPR95", "AUROC", "mean_F1", "open_mIoU", "closed_mIoU")
 RANKS = {"best": "Best", "worst": "Worst"}
 PANELS = (
-    "Each picture, from the left: the image; the truth, with outliers in orange and ignored pixels "
-    "dark; the score, from dark violet (low) to yellow (high), on one scale for all pictures of a "
-    "result."
+    "Each picture, from the left: the image; the truth, with outliers in orange, small ones "
+    "ringed, and ignored pixels dark; the score, from dark violet (low) to yellow (high), on one "
+    "scale for all pictures of a result."
 )
 
 
@@ -76,7 +77,7 @@ def evaluation_page(results: Sequence[Result], folders: Sequence[Path | None]) -
 def group_sections(group: Group) -> list[Section]:
     """The sections of one protocol and data set, without those that would be empty."""
     main = group.regions[0] if group.regions else ""
-    first, *ablations = comparison_tables(group, "Unknown pixels, and what the papers print")
+    first, *ablations = comparison_tables(group, "Unknown pixels")
     parts: list[tuple[str, list[Block | None]]] = [
         (
             "Results",
@@ -93,7 +94,7 @@ def group_sections(group: Group) -> list[Section]:
         ("Components", [plots.component_figure(group), component_table(group)]),
         ("Open-set recognition", [*open_set_tables(group), *_confusions(group)]),
         ("Known classes", [class_table(group)]),
-        ("Obstacles", [object_figures(group), *object_tables(group)]),
+        ("Obstacles", [object_figures(group), object_summary(group), *_obstacles(group)]),
         ("Frames", [plots.frame_figure(group), *_frames(group)]),
         ("Best and worst frames", _pictures(group)),
         ("Rules of counting", [_rules(group)]),
@@ -166,6 +167,10 @@ def _other_curves(group: Group) -> list[Block]:
 
 def _confusions(group: Group) -> list[Block]:
     return [Fold(table.caption, (table,)) for table in confusion_tables(group)]
+
+
+def _obstacles(group: Group) -> list[Block]:
+    return [Fold(table.caption, (table,)) for table in object_tables(group)]
 
 
 def _frames(group: Group) -> list[Block]:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from open_set_seg.report import Axis, Figure, Figures, Legend, Mark, Series, draw_lines, draw_steps
-from open_set_seg.report.charts import SLOTS
-from training.evaluation.published import comparable_rows, load_published, source_text
+from open_set_seg.report.svg import SLOTS
+from training.evaluation.papers import load_published
+from training.evaluation.published import comparable_rows, source_text
 from training.evaluation.rules import pools_images
-from training.evaluation.runs import Group, Run, band_name, plain_values
+from training.evaluation.runs import Group, Run
+from training.evaluation.wording import band_name, plain_values
 
+FIRST_RECALL = 2.0  # percent
 SMALLEST_RATE = 1e-3  # percent; what lies left of it on a logarithmic axis is drawn at its edge
 INLIERS, OUTLIERS = Legend("inlier pixels", 0), Legend("outlier pixels", 1)
 
@@ -25,11 +28,17 @@ def curve_figures(group: Group, region: str) -> Figures | None:
         return None
     pooled = pools_images(group.protocol["name"])
     recall, rates, marks = [], [], [Mark(None, 95.0, text="TPR 95 %")]
+    highest, chance = 0.0, None
     for run in runs:
         curve = run.content["curves"][region]
         true = 100 * plain_values(curve["TPR"])
         false = np.maximum(100 * plain_values(curve["FPR"]), SMALLEST_RATE)
-        recall.append(Series(run.name, true, 100 * plain_values(curve["precision"]), run.slot))
+        precision = 100 * plain_values(curve["precision"])
+        # The first few pixels say little: one hit alone would be a precision of 100 %.
+        highest = max([highest, *precision[true >= FIRST_RECALL]])
+        if true[-1] == false[-1] == 100:
+            chance = float(precision[-1])
+        recall.append(Series(run.name, true, precision, run.slot))
         rates.append(Series(run.name, false, true, run.slot))
         fpr = run.content["pixels"].get(region, {}).get("FPR95")
         if fpr is not None and not pooled:
@@ -38,7 +47,9 @@ def curve_figures(group: Group, region: str) -> Figures | None:
     figures = (
         draw_lines(
             "Precision and recall", recall, Axis("recall, %", (0, 100)),
-            Axis("precision, %", (0, 100)), legend=False, caption=shared if pooled else "",
+            Axis("precision, %", (0, upper_limit(highest))), legend=False,
+            caption=shared if pooled else "", marks=() if chance is None else
+            (Mark(None, chance, text=f"chance {chance:.2g} %"),),
         ),
         draw_lines(
             "True and false positives", rates,
@@ -84,7 +95,8 @@ def distance_figures(group: Group) -> Figures | None:
         for run in runs:
             values = 100 * plain_values(one[metric] for one in run.content["distance"]["bands"])
             series.append(Series(run.name, range(len(names)), values, run.slot, points=True))
-        x, y = Axis("distance, m", names=names), Axis(f"{metric}, %")
+        highest = max([0.0, *(value for one in series for value in one.y if value == value)])
+        x, y = Axis("distance, m", names=names), Axis(f"{metric}, %", (0, upper_limit(highest)))
         figures.append(draw_lines(f"{metric} by distance", series, x, y, legend=False))
     ours = [Series(run.name, (), (), run.slot).entry for run in runs]
     return Figures(tuple(figures), (*ours, *legend.values()) if len(ours) + len(legend) > 1 else ())
@@ -117,8 +129,15 @@ def frame_figure(group: Group) -> Figure | None:
             series.append(Series(run.name, share, figures, run.slot, points=points))
     if not series:
         return None
-    x, y = Axis("frames from the worst to the best, %", (0, 100)), Axis("AP, %", (0, 100))
+    highest = max(value for one in series for value in one.y)
+    x = Axis("frames from the worst to the best, %", (0, 100))
+    y = Axis("AP, %", (0, upper_limit(highest)))
     return draw_lines("AP of single frames", series, x, y)
+
+
+def upper_limit(highest: float) -> float:
+    """Where an axis of percentages ends, so that low curves are seen: 5, 10, 20, 50 or 100."""
+    return next((limit for limit in (5.0, 10.0, 20.0, 50.0) if 0.95 * limit >= highest), 100.0)
 
 
 def legend_of(runs: Sequence[Run]) -> tuple[Legend, ...]:

@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from training.evaluation.wording import METRICS, score_title
 
 Result: TypeAlias = Mapping[str, Any]
-DASH = "–"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a figure is called and read.
-
-    Attributes:
-        title: for the head of a column.
-        higher_is_better: or lower.
-        percent: a fraction that is printed as a percentage; else printed as it is.
-    """
-
-    title: str
-    higher_is_better: bool = True
-    percent: bool = True
-
-    @property
-    def heading(self) -> str:
-        """The title with an arrow towards the better figures."""
-        return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
-
-
-METRICS: dict[str, Metric] = {
-    "AP": Metric("AP"),
-    "FPR95": Metric("FPR95", higher_is_better=False),
-    "AUROC": Metric("AUROC"),
-    "best_F1": Metric("best F1"),
-    "sIoU_gt": Metric("sIoU-gt"),
-    "PPV": Metric("PPV"),
-    "mean_F1": Metric("mean F1"),
-    "closed_mIoU": Metric("closed mIoU"),
-    "open_mIoU": Metric("open mIoU"),
-    "mIoU_K_plus_1": Metric("mIoU K+1"),
-    "closed_mIoU_t5": Metric("closed mIoU t5"),
-    "closed_mIoU_t6": Metric("closed mIoU t6"),
-    "open_mIoU_t5": Metric("open mIoU t5"),
-    "open_mIoU_t6": Metric("open mIoU t6"),
-    "bits_per_dim": Metric("bits/dim", higher_is_better=False, percent=False),
-}
 
 
 @dataclass(frozen=True)
@@ -189,43 +147,6 @@ def groups_of(
         key = (result["protocol"]["name"], dataset["name"], dataset.get("split"))
         buckets.setdefault(key, []).append((result, place))
     return [_group(members) for members in buckets.values()]
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as a percentage without its sign; a dash where there is none."""
-    if value is None or math.isnan(value):
-        return DASH
-    return f"{100 * value:.{digits}f}"
-
-
-def decimal(value: float | None, digits: int = 2) -> str:
-    """A number with so many digits, a real minus sign, and a dash where there is none."""
-    if value is None or math.isnan(value):
-        return DASH
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def thousands(count: int) -> str:
-    """A count with narrow spaces between groups of three digits."""
-    return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def band_name(band: Sequence[float | None]) -> str:
-    """``[5.0, 10.0]`` as ``5-10``, and ``[400.0, inf]`` (null in JSON) as ``from 400``."""
-    low, high = band
-    if high is None or math.isinf(high):
-        return f"from {low:g}"
-    return f"{low:g}-{high:g}"
-
-
-def plain_values(values: Iterable[float | None]) -> NDArray[np.float64]:
-    """Numbers of a result as an array; NaN for null."""
-    return np.array([math.nan if value is None else value for value in values], np.float64)
-
-
-def score_title(score: str) -> str:
-    """How a score is called in print: ``jsd`` is JSD, ``max_logit`` is max logit."""
-    return score.upper() if len(score) <= 4 and "_" not in score else score.replace("_", " ")
 
 
 def _number(value: float | None, deviation: float | None, interval: Any) -> Number:

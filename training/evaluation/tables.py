@@ -8,15 +8,11 @@ from open_set_seg.report import Cell, Row, Table
 from open_set_seg.report.text import markdown, plain
 from training.evaluation.details import component_table, distance_table
 from training.evaluation.object_tables import object_tables
-from training.evaluation.published import (
-    Comparable,
-    comparable_rows,
-    load_published,
-    needs_text,
-    source_text,
-)
+from training.evaluation.papers import load_published
+from training.evaluation.published import Comparable, comparable_rows, needs_text, source_text
 from training.evaluation.recognition import class_table, open_set_tables
-from training.evaluation.runs import DASH, METRICS, Group, Number, Result, groups_of, percent
+from training.evaluation.runs import Group, Number, Result, groups_of
+from training.evaluation.wording import DASH, METRICS, percent
 
 SMALL_SAMPLE = 100
 _AFTER = ("needs", "source")
@@ -109,14 +105,14 @@ def comparison_table(group: Group, rows: Sequence[Comparable], title: str = "") 
 
 
 def region_table(group: Group) -> Table:
-    """Pixel figures of every region by itself."""
+    """Pixel figures of every region but the first, whose figures are in the first table."""
     found = [
         numbers for run in group.runs for region in run.regions
         for numbers in [run.content["pixels"][region]]
     ]  # fmt: skip
     keys = [key for key in METRICS if any(key in numbers for numbers in found)]
     rows = []
-    for region in group.regions:
+    for region in group.regions[1:]:
         rows.append(Row((region,), "group"))
         inside = [run for run in group.runs if region in run.regions]
         ours = [
@@ -128,7 +124,7 @@ def region_table(group: Group) -> Table:
             cells = [number_cell(numbers.get(key), numbers.get(key) in best[key]) for key in keys]
             rows.append(Row((Cell(run.name, slot=run.slot), *cells)))
     header = ("run", *(METRICS[key].heading for key in keys))
-    return Table(header, tuple(rows), caption="Unknown pixels by region, %")
+    return Table(header, tuple(rows), caption="Unknown pixels in parts of the image, %")
 
 
 def measured_by(group: Group) -> str:
