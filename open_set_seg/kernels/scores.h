@@ -10,7 +10,7 @@
 #error "the roundings below need float arithmetic in float"
 #endif
 
-#define LANES 64
+#define LANES 32
 #define LN2 0.69314718055994530942
 #define INLINE static inline __attribute__((always_inline))
 #define EACH(i, n) for (int i = 0; i < (n); i++)
