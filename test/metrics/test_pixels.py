@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from golden_frames import golden_frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
@@ -11,27 +12,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from open_set_seg.metrics import pixel_metrics
-
-
-def golden_frames(dtype):
-    """The two frames for which SegmentMeIfYouCan's and scikit-learn's figures are recorded."""
-    for frame in (0, 1):
-        row, column = np.mgrid[:120, :200]
-        label = np.zeros((120, 200), np.uint8)
-        label[30:70, 40:90] = 1
-        label[90:105, 150:170] = 1
-        label[10:14, 10:18] = 1
-        if frame == 1:
-            label[60:64, 100:104] = 1
-        label[:5] = 255
-        label[:, 195:] = 255
-        score = 0.5 * ((7 * row + 13 * column + 17 * frame) % 101) / 101
-        score[34 + frame : 74 + frame, 44:96] += 0.45
-        score[88:101, 148:161] += 0.40
-        score[95:111, 20:40] += 0.48
-        score[50:55, 120:130] += 0.48
-        yield score.astype(dtype), label
+from open_set_seg.metrics import PROTOCOLS, ImageMetrics, PixelRule, pixel_metrics
 
 
 def test_golden_numbers():
@@ -144,3 +125,67 @@ def test_nan_on_ignored_pixels_does_not_matter():
 def test_an_unknown_protocol_is_refused():
     with pytest.raises(ValueError, match="fishyscapes"):
         pixel_metrics([], protocol="mine")
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOLS))
+def test_every_protocol_gives_its_figures(name):
+    metrics = pixel_metrics(golden_frames(np.float32), protocol=name)
+    for key in ("AP", "FPR95", "AUROC", "best_F1"):
+        assert 0 < metrics[key] < 1, key
+
+
+def images_with_and_without_classes(seed=3):
+    generator = np.random.default_rng(seed)
+    for share in (0.3, 0.0, 0.1, 1.0, 0.02):
+        labels = (generator.random((30, 40)) < share).astype(np.uint8)
+        labels[generator.random((30, 40)) < 0.1] = 255
+        scores = generator.integers(0, 40, labels.shape) + 8.0 * (labels == 1)
+        yield scores.astype(np.float32), labels
+
+
+def test_the_mean_over_images_leaves_out_those_that_lack_a_class():
+    images = list(images_with_and_without_classes())
+    expected = [oracle(*images[index]) for index in (0, 2, 4)]
+    metrics = pixel_metrics(images, PixelRule(pooling="images"))
+    assert (metrics["images"], metrics["skipped_images"]) == (3, 2)
+    for key in ("AP", "FPR95", "AUROC", "best_F1"):
+        mean = np.mean([figures[key] for figures in expected])
+        assert metrics[key] == pytest.approx(mean, abs=1e-9), key
+    assert np.isnan(metrics["best_F1_threshold"])
+
+
+def test_images_without_outliers_alone_are_refused():
+    labels = np.zeros((2, 2), np.uint8)
+    with pytest.raises(ValueError, match="none of 1 images"):
+        pixel_metrics([(np.zeros((2, 2)), labels)], PixelRule(pooling="images"))
+
+
+def test_image_metrics_are_the_same_however_they_are_split(tmp_path):
+    images = list(images_with_and_without_classes())
+    rule = PROTOCOLS["streethazards"].pixels
+    whole, parts = ImageMetrics(rule), [ImageMetrics(rule) for _ in range(2)]
+    for index, (scores, labels) in enumerate(images):
+        whole.add(str(index), scores, labels)
+        parts[index % 2].add(str(index), scores, labels)
+    parts[1].save(tmp_path)
+    merged = ImageMetrics.load(tmp_path)
+    merged.merge(parts[0])
+    assert merged.ids == whole.ids == list("01234")
+    assert str(merged.metrics()) == str(whole.metrics())
+    with pytest.raises(ValueError, match="added before"):
+        merged.merge(parts[1])
+    with pytest.raises(ValueError, match="closest"):
+        merged.merge(ImageMetrics(PixelRule(operating_point="closest")))
+
+
+def test_resampled_image_metrics_are_weighted_means():
+    images = ImageMetrics()
+    for index, (scores, labels) in enumerate(images_with_and_without_classes()):
+        images.add(str(index), scores, labels)
+    once, twice, none = [1, 1, 1, 1, 1], [2, 1, 0, 0, 3], [0, 1, 0, 1, 0]
+    drawn = images.statistics(np.array([once, twice, none]))
+    for key in ("AP", "FPR95", "AUROC", "best_F1"):
+        first, last = (images.rows[name][key] for name in "04")
+        assert drawn[key][0] == pytest.approx(images.metrics()[key])
+        assert drawn[key][1] == pytest.approx((2 * first + 3 * last) / 5)
+        assert np.isnan(drawn[key][2])

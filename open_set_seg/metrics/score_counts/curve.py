@@ -211,8 +211,13 @@ def thin(pieces: Iterable[Piece], outliers: int, inliers: int, points: int) -> C
     """At most ``points`` of a curve, the first and the last among them.
 
     A point is kept where TPR or FPR enters the next of ``points`` / 2 - 1 equal intervals.
+
+    Raises:
+        ValueError: fewer than four points.
     """
-    bins = max(1, points // 2 - 1)
+    if points < 4:
+        raise ValueError(f"a curve needs four points or more, not {points}")
+    bins = points // 2 - 1
     kept: list[tuple[NDArray[np.float64], Counts, Counts]] = []
     before = -1, -1
     for piece in pieces:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from open_set_seg.metrics.score_counts.keys import Keys, widen
 
-FENCE = 4096  # every so many keys one is remembered, so that a place is found with one read
+FENCE = 1024  # every so many keys one is remembered, so that a place is found with one read
+PART = 2**20  # keys of a run that are copied together
 BLOCK = 2**18  # keys that are counted together: few enough to stay in the processor's cache
 
 Array = NDArray[Any]
@@ -94,34 +95,45 @@ class Run:
         """Keys and counts of a part."""
         return self.keys[start:stop], self.counts[start:stop]
 
-    def widened(self) -> Iterator[Run]:
-        """The same with uint64 keys, in parts in memory."""
-        for start in range(0, self.size, BLOCK):
-            keys, counts = self.read(start, start + BLOCK)
-            yield Run.of(widen(keys), counts)
+    def parts(self, wide: bool = False) -> Iterator[Run]:
+        """The same as runs of at most ``PART`` keys in memory, ``wide`` with uint64 keys."""
+        for start in range(0, self.size, PART):
+            keys, counts = self.read(start, start + PART)
+            yield Run.of(widen(keys) if wide else keys, counts)
 
 
 class Scratch:
-    """A file without a name, so that it goes with its last user, however the process ends."""
+    """Two files without names, so that they go with their last user, however the process ends."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._file: IO[bytes] | None = None
+        self.folder = folder
+        self._files: list[IO[bytes]] = []
 
-    def store(self, run: Run) -> Run:
-        """The same run, its keys and counts in the file."""
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-        keys, counts = (self._write(self._file, column) for column in (run.keys, run.counts))
-        return Run(keys, counts, run.fences)
+    def store(self, pieces: Iterable[Run], keys: np.dtype[Any], counts: np.dtype[Any]) -> Run:
+        """One run in the files, of runs in memory that follow each other.
 
-    @staticmethod
-    def _write(file: IO[bytes], array: Array | Column) -> FileArray:
-        offset = file.seek(0, os.SEEK_END)
-        for start in range(0, array.size, BLOCK):
-            file.write(np.ascontiguousarray(array[start : start + BLOCK]).data)
-        file.flush()
-        return FileArray(file, offset, array.size, array.dtype)
+        Args:
+            pieces: in the order of their keys.
+            keys: type of the keys that are written.
+            counts: likewise.
+        """
+        if not self._files:
+            for _ in range(2):
+                self._files.append(tempfile.TemporaryFile(dir=self.folder))  # noqa: SIM115
+        offsets = [file.seek(0, os.SEEK_END) for file in self._files]
+        size, fences = 0, []
+        for piece in pieces:
+            fences.append(np.array(piece.keys[-size % FENCE : piece.size][::FENCE]))
+            size += piece.size
+            self._files[0].write(piece.keys[:].astype(keys, copy=False).data)
+            self._files[1].write(piece.counts[:].astype(counts, copy=False).data)
+        for file in self._files:
+            file.flush()
+        return Run(
+            FileArray(self._files[0], offsets[0], size, keys),
+            FileArray(self._files[1], offsets[1], size, counts),
+            np.concatenate(fences),
+        )
 
 
 def count_keys(keys: Keys) -> Run:
@@ -137,27 +149,31 @@ def count_keys(keys: Keys) -> Run:
     return Run.of(np.concatenate(values), np.concatenate(counts))
 
 
-def add_up(runs: Sequence[tuple[int, Run]], size: int) -> Iterator[tuple[Keys, NDArray[np.int64]]]:
+def add_up(
+    runs: Sequence[tuple[int, Run]], size: int, ascending: bool = False
+) -> Iterator[tuple[Keys, NDArray[np.int64]]]:
     """Adds the counts of runs of two classes, a range of keys at a time.
 
     Args:
         runs: (class, run) with class 0 or 1; all keys of one type.
         size: about how many keys of the runs are looked at together.
+        ascending: begin with the lowest keys instead of the highest.
 
     Yields:
-        (n,) distinct keys, ascending, and their (2, n) counts; from the highest keys down.
+        (n,) distinct keys, ascending, and their (2, n) counts.
     """
     if not runs:
         return
     fences = np.sort(np.concatenate([run.fences for _, run in runs]))
-    stops = [run.size for _, run in runs]
-    for bound in np.unique(fences[:: max(1, size // FENCE)])[::-1]:
+    bounds = np.unique(fences[:: max(1, size // FENCE)])
+    order = range(bounds.size) if ascending else range(bounds.size - 1, -1, -1)
+    for index in order:
         parts = []
-        for index, (kind, run) in enumerate(runs):
-            start = run.position(bound)
-            if start < stops[index]:
-                parts.append((kind, *run.read(start, stops[index])))
-                stops[index] = start
+        for kind, run in runs:
+            start = run.position(bounds[index])
+            stop = run.position(bounds[index + 1]) if index + 1 < bounds.size else run.size
+            if start < stop:
+                parts.append((kind, *run.read(start, stop)))
         yield _add_up_parts(parts)
 
 

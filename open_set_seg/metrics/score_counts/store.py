@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from open_set_seg.metrics.score_counts.archive import read_runs, write_runs
 from open_set_seg.metrics.score_counts.keys import Keys, narrow, widen
-from open_set_seg.metrics.score_counts.runs import (
-    BLOCK,
-    FileArray,
-    Run,
-    Scratch,
-    add_up,
-    count_keys,
-)
+from open_set_seg.metrics.score_counts.runs import Run, Scratch, add_up, count_keys
 from open_set_seg.metrics.score_counts.table import KeyTable
 
-FILE = "score_counts.json"
-FORMAT = 1
-CLASSES = ["inliers", "outliers"]
 MOST_RUNS = 32  # in memory
+MOST_FILE_RUNS = 128
 SAMPLED = 1021  # a prime: one of so many keys is looked at before runs are added up
 WORTH_IT = 0.75  # runs are added up if the result is expected to be this much smaller
 
@@ -64,17 +54,16 @@ class KeyStore:
             keys = self._fit(keys)
             if not self._wide:
                 keys = self._count_in_table(kind, keys)
-            self._pending[kind].append(keys)
-            self._pending_bytes += keys.nbytes
+            if keys.size:
+                self._pending[kind].append(keys)
+                self._pending_bytes += keys.nbytes
         if self._pending_bytes > self._limit // 8:
             self._flush()
 
     def merge(self, other: KeyStore) -> None:
         """Add what another store counted; the other one stays as it is."""
         for kind, run in other._all_runs():
-            # Arrays in memory and files never change, but the table does.
-            shared = run.memory or isinstance(run.keys, FileArray)
-            self._adopt(kind, run if shared else Run.of(run.keys[:], run.counts[:]))
+            self._adopt(kind, run)
         self.totals = [mine + more for mine, more in zip(self.totals, other.totals, strict=True)]
 
     def steps(self) -> Iterator[tuple[Keys, Counts, Counts]]:
@@ -84,27 +73,13 @@ class KeyStore:
 
     def save(self, folder: Path) -> None:
         """Write into an empty folder."""
-        runs = self._all_runs()
-        for index, (_, run) in enumerate(runs):
-            for name in ("keys", "counts"):
-                _write_array(folder / f"{index}_{name}.npy", getattr(run, name))
-        content = {"format": FORMAT, "runs": [CLASSES[kind] for kind, _ in runs]}
-        (folder / FILE).write_text(json.dumps(content), encoding="utf-8")
+        write_runs(folder, self._all_runs())
 
     def read(self, folder: Path) -> None:
         """Add what ``save`` wrote."""
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT:
-            raise ValueError(f"{folder / FILE}: format {content.get('format')}, not {FORMAT}")
-        for index, name in enumerate(content["runs"]):
-            keys, counts = (
-                np.load(folder / f"{index}_{array}.npy", allow_pickle=False)
-                for array in ("keys", "counts")
-            )
-            _check_run(folder, keys, counts)
-            kind = CLASSES.index(name)
-            self._adopt(kind, Run.of(keys, counts))
-            self.totals[kind] += int(counts.sum(dtype=np.int64))
+        for kind, run in read_runs(folder):
+            self.totals[kind] += int(run.counts[:].sum(dtype=np.int64))
+            self._adopt(kind, run)
 
     def _all_runs(self) -> list[tuple[int, Run]]:
         self._flush()
@@ -124,7 +99,7 @@ class KeyStore:
         for kind in (0, 1):
             run = self._table.run(kind)
             if run is not None:
-                self._take(kind, Run.of(run.keys[:], run.counts[:]))
+                self._adopt(kind, run)
         self._table.clear()
 
     @property
@@ -147,8 +122,7 @@ class KeyStore:
         runs, self._runs = self._runs, [[], []]
         for kind in (0, 1):
             for run in runs[kind]:
-                for part in run.widened():
-                    self._take(kind, part)
+                self._adopt(kind, run)
 
     def _flush(self) -> None:
         """Make runs of the pending keys."""
@@ -160,42 +134,64 @@ class KeyStore:
         self._pending_bytes = 0
 
     def _adopt(self, kind: int, run: Run) -> None:
-        """Take a run of another store."""
+        """Take a run of another store, of a file or of the table."""
         if run.keys.dtype == np.uint64 and not self._wide:
             self._widen()
-        if run.keys.dtype == np.uint32 and self._wide:
-            for part in run.widened():
-                self._take(kind, part)
-        else:
+        widening = self._wide and run.keys.dtype == np.uint32
+        # What is in memory never changes, except for the table.
+        if run.memory and not widening:
             self._take(kind, run)
+        else:
+            for part in run.parts(widening):
+                self._take(kind, part)
 
     def _take(self, kind: int, run: Run) -> None:
         self._runs[kind].append(run)
-        in_memory = [r for runs in self._runs for r in runs if r.memory]
-        too_much = sum(r.memory for r in in_memory) > self._limit // 4
-        if too_much or len(in_memory) > MOST_RUNS:
-            if not too_much or _shrinkage(in_memory) < WORTH_IT:
-                self._compact()
-                too_much = sum(r.memory for runs in self._runs for r in runs) > self._limit // 4
-            if too_much:
-                self._runs = [
-                    [self._scratch.store(r) if r.memory else r for r in runs] for runs in self._runs
+        too_much = self._runs_bytes() > self._limit // 4
+        in_memory = [run for runs in self._runs for run in runs if run.memory]
+        if len(in_memory) > MOST_RUNS or (too_much and _shrinkage(in_memory) < WORTH_IT):
+            self._compact()
+            too_much = self._runs_bytes() > self._limit // 4
+        if too_much:
+            for runs in self._runs:
+                runs[:] = [
+                    self._spill([run], run.counts.dtype) if run.memory else run for run in runs
                 ]
+        if sum(not run.memory for runs in self._runs for run in runs) > MOST_FILE_RUNS:
+            self._compact_files()
+
+    def _runs_bytes(self) -> int:
+        return sum(run.memory for runs in self._runs for run in runs)
+
+    def _spill(self, pieces: Iterable[Run], counts: np.dtype[Any]) -> Run:
+        keys = np.dtype(np.uint64 if self._wide else np.uint32)
+        return self._scratch.store(pieces, keys, counts)
 
     def _compact(self) -> None:
         """Make one run of those in memory, for each class."""
         for runs in self._runs:
             in_memory = [(0, run) for run in runs if run.memory]
-            if len(in_memory) < 2:
-                continue
-            pieces = [Run.of(keys, counts[0]) for keys, counts in add_up(in_memory, self._piece)][
-                ::-1
-            ]
-            keys, counts = (
-                np.concatenate([getattr(piece, name) for piece in pieces])
-                for name in ("keys", "counts")
-            )
-            runs[:] = [run for run in runs if not run.memory] + [Run.of(keys, counts)]
+            if len(in_memory) > 1:
+                pieces = add_up(in_memory, self._piece, ascending=True)
+                keys, counts = zip(
+                    *((keys, _narrowed(counts[0])) for keys, counts in pieces), strict=True
+                )
+                run = Run.of(np.concatenate(keys), np.concatenate(counts))
+                runs[:] = [run for run in runs if not run.memory] + [run]
+
+    def _compact_files(self) -> None:
+        """The same with those in scratch files; the old files go when nobody uses them."""
+        self._scratch = Scratch(self._scratch.folder)
+        for runs in self._runs:
+            in_files = [(0, run) for run in runs if not run.memory]
+            if in_files:
+                largest = sum(np.iinfo(run.counts.dtype).max for _, run in in_files)
+                pieces = add_up(in_files, self._piece, ascending=True)
+                merged = self._spill(
+                    (Run.of(keys, counts[0]) for keys, counts in pieces),
+                    np.min_scalar_type(min(largest, np.iinfo(np.uint64).max)),
+                )
+                runs[:] = [run for run in runs if run.memory] + [merged]
 
 
 def _shrinkage(runs: list[Run]) -> float:
@@ -208,21 +204,5 @@ def _shrinkage(runs: list[Run]) -> float:
     return np.unique(sampled).size / sampled.size if sampled.size else 1.0
 
 
-def _write_array(path: Path, array: Any) -> None:
-    """An .npy file, written in parts."""
-    header = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False}
-    with path.open("wb") as file:
-        npy.write_array_header_1_0(file, {**header, "shape": (array.size,)})
-        for start in range(0, array.size, BLOCK):
-            file.write(np.ascontiguousarray(array[start : start + BLOCK]).data)
-
-
-def _check_run(folder: Path, keys: NDArray[Any], counts: NDArray[Any]) -> None:
-    known = keys.dtype in (np.uint32, np.uint64) and counts.dtype.kind == "u"
-    if not known or keys.ndim != 1 or keys.shape != counts.shape or not keys.size:
-        raise ValueError(
-            f"{folder}: keys {keys.dtype} {keys.shape} with counts {counts.dtype} {counts.shape} "
-            "are no run of score counts"
-        )
-    if not np.all(keys[1:] > keys[:-1]) or not counts.min():
-        raise ValueError(f"{folder}: the keys of a run are not ascending, or a count is zero")
+def _narrowed(counts: Counts) -> NDArray[Any]:
+    return counts.astype(np.min_scalar_type(int(counts.max())))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,33 +22,28 @@ BLOCK = 2**17  # keys that are counted together: few enough to stay in the proce
 
 @dataclass(frozen=True, eq=False)
 class PageArray:
-    """Occupied cells of ascending pages as one array: their keys, or their counts."""
+    """Occupied cells of ascending pages as one column: their keys, or their counts."""
 
-    first_keys: NDArray[np.int64]
+    first_keys: list[int]
     cells: list[NDArray[np.uint32]]
-    offsets: NDArray[np.int64]
+    offsets: list[int]
+    dtype: np.dtype[Any]
     want_keys: bool
 
     @property
     def size(self) -> int:
         """Number of occupied cells."""
-        return int(self.offsets[-1])
+        return self.offsets[-1]
 
-    @property
-    def dtype(self) -> np.dtype[np.uint32]:
-        """Of keys and of counts."""
-        return np.dtype(np.uint32)
-
-    def __getitem__(self, part: slice) -> Array:
+    def __getitem__(self, part: slice, /) -> Array:
         start, stop, _ = part.indices(self.size)
-        first = int(np.searchsorted(self.offsets, start, side="right")) - 1
-        last = int(np.searchsorted(self.offsets, stop))
-        parts = [np.empty(0, np.uint32)]
+        first = max(0, bisect_right(self.offsets, start) - 1)
+        last = bisect_left(self.offsets, stop)
+        parts = [np.empty(0, self.dtype)]
         for key, cells in zip(self.first_keys[first:last], self.cells[first:last], strict=True):
             occupied = np.flatnonzero(cells)
-            parts.append((occupied + key).astype(np.uint32) if self.want_keys else cells[occupied])
-        offset = int(self.offsets[first])
-        return np.concatenate(parts)[start - offset : max(start, stop) - offset]
+            parts.append((occupied + key if self.want_keys else cells[occupied]).astype(self.dtype))
+        return np.concatenate(parts)[start - self.offsets[first] :][: max(0, stop - start)]
 
 
 class KeyTable:
@@ -82,23 +79,22 @@ class KeyTable:
 
     def run(self, kind: int) -> Run | None:
         """What was counted, as a view that holds until the next call; None if nothing was."""
-        pages = sorted((page, slot) for slot, page in enumerate(self._pages, 1))
-        offsets, fences, kept = [0], [np.empty(0, np.uint32)], []
-        for page, slot in pages:
+        first_keys, kept, offsets, largest = [], [], [0], 0
+        fences = [np.empty(0, np.uint32)]
+        for page, slot in sorted((page, slot) for slot, page in enumerate(self._pages, 1)):
             cells = self._cells[kind, slot << PAGE_BITS : (slot + 1) << PAGE_BITS]
             occupied = np.flatnonzero(cells)
             if occupied.size:
-                kept.append((page << PAGE_BITS, cells))
-                fence = occupied[-offsets[-1] % FENCE :: FENCE] + (page << PAGE_BITS)
+                first_keys.append(page << PAGE_BITS)
+                kept.append(cells)
+                fence = occupied[-offsets[-1] % FENCE :: FENCE] + first_keys[-1]
                 fences.append(fence.astype(np.uint32))
                 offsets.append(offsets[-1] + occupied.size)
+                largest = max(largest, int(cells.max()))
         if not kept:
             return None
-        first_keys, cells_of_pages = zip(*kept, strict=True)
-        keys, counts = (
-            PageArray(np.array(first_keys), list(cells_of_pages), np.array(offsets), want_keys)
-            for want_keys in (True, False)
-        )
+        counts = PageArray(first_keys, kept, offsets, np.min_scalar_type(largest), False)
+        keys = PageArray(first_keys, kept, offsets, np.dtype(np.uint32), True)
         return Run(keys, counts, np.concatenate(fences))
 
     def clear(self) -> None:
