@@ -170,8 +170,13 @@ def _plan(options: argparse.Namespace, name: str) -> Plan:
     return Plan(options.protocol, protocol, name, title, split, open_run, repeats, bootstrap, extra)
 
 
-def evaluate(options: argparse.Namespace, folder: Path, ranks: Ranks) -> list[dict[str, Any]]:
+def evaluate(
+    options: argparse.Namespace, folder: Path, ranks: Ranks, report: bool = True
+) -> list[dict[str, Any]]:
     """Measure every model on every data set; the results, of rank 0 only.
+
+    Args:
+        report: whether pictures, tables and pages are written too.
 
     Raises:
         ValueError: something that cannot be used; one line or a few that say what is wrong.
@@ -185,12 +190,13 @@ def evaluate(options: argparse.Namespace, folder: Path, ranks: Ranks) -> list[di
     for source, name in zip(sources, names, strict=True):
         for plan in plans:
             place = folder / name / f"{options.protocol}-{plan.dataset_name}-{plan.split}"
-            result = Evaluation(source, plan, place, ranks, pace).run()
+            result = Evaluation(source, plan, place, ranks, pace, 3 if report else 0).run()
             if result is not None:
-                write_report(result, place)
+                if report:
+                    write_report(result, place)
                 results.append(result)
                 folders.append(place)
-    if len(results) > 1:
+    if report and len(results) > 1:
         write_comparison(results, folders, folder)
     return results
 
@@ -208,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = evaluate(options, options.output, ranks)
         else:
             with temporary() as folder:
-                results = evaluate(options, Path(folder), ranks)
+                results = evaluate(options, Path(folder), ranks, report=False)
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     if results:

@@ -173,6 +173,8 @@ def test_open_miou_takes_each_towns_threshold_from_the_other(data, tmp_path):
     assert thresholds == expected_thresholds(data / "streethazards")
     mean = sum(fold["open_mIoU"] for fold in found["folds"]) / 2
     assert found["open_mIoU"] == pytest.approx(mean)
+    interval = found["intervals"]["open_mIoU"]
+    assert interval["low"] <= found["open_mIoU"] <= interval["high"]
     confusion = np.sum([fold["confusion"] for fold in found["folds"]], axis=0)
     assert confusion.shape == (13, 13)
     assert content["closed_set"]["mIoU"] > 0

@@ -1,30 +1,24 @@
-"""What protocols measure on pixels and classes: each a ``Measure`` around an accumulator."""
+"""What protocols measure on pixels: each a ``Measure`` around an accumulator."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.metrics import (
     BinnedCurve,
-    ConfusionMatrix,
-    DistanceCounts,
     ImageCounts,
     ImageMetrics,
     ScoreCounts,
-    decode_distance,
 )
-from open_set_seg.metrics.bootstrap import Interval, image_intervals
-from open_set_seg.metrics.protocols import DistanceRule, PixelRule
+from open_set_seg.metrics.bootstrap import Statistics, image_intervals
+from open_set_seg.metrics.protocols import PixelRule
 from open_set_seg.metrics.score_counts.counts import MEMORY_LIMIT
 from training.evaluation.seen import SeenFrame
-from training.evaluation.sources import EvaluationError
 
 PIXEL_FIGURES = ("AP", "FPR95", "AUROC", "best_F1", "best_F1_threshold")
 FRAME_FIGURES = ("outliers", "inliers", "AP", "FPR95")
@@ -144,9 +138,8 @@ class FramePixels:
             return
         found = images.metrics()
         content["pixels"][self.region] = {name: found[name] for name in PIXEL_FIGURES}
-        if self.resamples:
-            intervals = image_intervals(images.statistics, len(images.ids), self.resamples, LEVEL)
-            _put_intervals(content, self.region, intervals)
+        intervals = intervals_of(images.statistics, len(images.ids), self.resamples)
+        _put_intervals(content, self.region, intervals)
 
 
 @dataclass(frozen=True)
@@ -180,83 +173,16 @@ class ResampledPixels:
         content = result["scores"][self.score]
         if not all(math.isfinite(value) for value in content["pixels"][self.region].values()):
             return
-        found = image_intervals(counts.statistics, len(counts.ids), self.resamples, LEVEL)
-        _put_intervals(content, self.region, found)
+        intervals = intervals_of(counts.statistics, len(counts.ids), self.resamples)
+        _put_intervals(content, self.region, intervals)
 
 
-@dataclass(frozen=True)
-class PixelsByDistance:
-    """Figures in bands of distance, from the frames' disparity."""
-
-    score: str
-    rule: DistanceRule
-    pixel_rule: PixelRule
-    memory: int = MEMORY_LIMIT
-
-    @property
-    def key(self) -> str:
-        """See ``Measure``."""
-        return f"distance-{self.score}"
-
-    def begin(self) -> DistanceCounts:
-        """See ``Measure``."""
-        return DistanceCounts(self.rule, self.memory)
-
-    def load(self, folder: Path) -> DistanceCounts:
-        """See ``Measure``."""
-        return DistanceCounts.load(folder)
-
-    def add(self, counts: DistanceCounts, seen: SeenFrame) -> None:
-        """See ``Measure``."""
-        disparity = seen.frame.disparity
-        if disparity is None:
-            raise EvaluationError(f"{seen.frame.id} has no disparity: no distance is known")
-        camera = disparity.camera
-        focal = (camera.fx + camera.fy) / 2
-        distance = decode_distance(disparity.codes, disparity.baseline, focal, self.rule)
-        counts.add(seen.score(self.score), seen.outliers, distance)
-
-    def report(self, counts: DistanceCounts, result: dict[str, Any]) -> None:
-        """See ``Measure``."""
-        bands = counts.metrics(self.pixel_rule)
-        result["scores"][self.score]["distance"] = {"rule": self.rule.disparity, "bands": bands}
-
-
-@dataclass(frozen=True)
-class ClosedSet:
-    """The confusion of known classes; outliers are not counted."""
-
-    label_space: LabelSpace
-
-    @property
-    def key(self) -> str:
-        """See ``Measure``."""
-        return "closed_set"
-
-    def begin(self) -> ConfusionMatrix:
-        """See ``Measure``."""
-        return ConfusionMatrix(self.label_space.num_classes)
-
-    def load(self, folder: Path) -> ConfusionMatrix:
-        """See ``Measure``."""
-        return ConfusionMatrix.load(folder)
-
-    def add(self, confusion: ConfusionMatrix, seen: SeenFrame) -> None:
-        """See ``Measure``."""
-        confusion.add(seen.labels, seen.nearest)
-
-    def report(self, confusion: ConfusionMatrix, result: dict[str, Any]) -> None:
-        """See ``Measure``."""
-        iou = confusion.class_iou().tolist()
-        result["closed_set"] = {
-            "mIoU": confusion.mean_iou(),
-            "pixel_accuracy": confusion.pixel_accuracy(),
-            "class_IoU": dict(zip(self.label_space.classes, iou, strict=True)),
-        }
-
-
-def interval_values(intervals: Mapping[str, Interval]) -> dict[str, dict[str, Any]]:
-    """Intervals as JSON values."""
+def intervals_of(
+    statistics: Statistics, images: int, resamples: int
+) -> dict[str, dict[str, Any]] | None:
+    """Intervals as JSON values; None where none were asked for, or there is nothing to draw."""
+    if not resamples or not images:
+        return None
     return {
         name: {
             "low": one.low,
@@ -264,13 +190,15 @@ def interval_values(intervals: Mapping[str, Interval]) -> dict[str, dict[str, An
             "level": one.level,
             "resamples": one.resamples,
         }
-        for name, one in intervals.items()
+        for name, one in image_intervals(statistics, images, resamples, LEVEL).items()
     }
 
 
-def _put_intervals(content: dict[str, Any], region: str, intervals: Mapping[str, Interval]) -> None:
-    content["intervals"] = content["intervals"] or {}
-    content["intervals"][region] = interval_values(intervals)
+def _put_intervals(
+    content: dict[str, Any], region: str, intervals: dict[str, dict[str, Any]] | None
+) -> None:
+    if intervals is not None:
+        content["intervals"] = (content["intervals"] or {}) | {region: intervals}
 
 
 def empty_score() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.metrics import MatchRule, ObjectCounts, TrueObject
 from open_set_seg.simulation import StereoFrame
 from training.datasets.simulated_frames import SimulatedFrame
+from training.evaluation.measures import intervals_of
 from training.evaluation.seen import SeenFrame
 from training.evaluation.sources import EvaluationError
 
@@ -44,6 +45,7 @@ class Obstacles:
     """Recall, false obstacles and distance errors under one of ``CONDITIONS``."""
 
     condition: str
+    resamples: int = 0
 
     @property
     def key(self) -> str:
@@ -74,8 +76,9 @@ class Obstacles:
 
     def report(self, counts: ObjectCounts, result: dict[str, Any]) -> None:
         """See ``Measure``."""
-        result["objects"] = result["objects"] or {}
-        result["objects"][self.condition] = dataclasses.asdict(counts.metrics())
+        found = dataclasses.asdict(counts.metrics())
+        found["intervals"] = intervals_of(counts.statistics, len(counts.ids), self.resamples)
+        result["objects"] = (result["objects"] or {}) | {self.condition: found}
 
 
 class Tally:

@@ -12,13 +12,9 @@ from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.metrics import component_threshold
 from open_set_seg.metrics.protocols import Protocol
 from training.datasets.frames import Dataset
-from training.evaluation.measures import (
-    ClosedSet,
-    FramePixels,
-    PixelsByDistance,
-    PooledPixels,
-    ResampledPixels,
-)
+from training.evaluation.confusions import ClosedSet
+from training.evaluation.distances import PixelsByDistance, ResampledDistance
+from training.evaluation.measures import FramePixels, PooledPixels, ResampledPixels
 from training.evaluation.obstacles import CONDITIONS, NotExamined, Obstacles
 from training.evaluation.second_look import Components, FoldThreshold, OpenSet
 from training.evaluation.seen import PREDICTED_REGIONS
@@ -129,14 +125,19 @@ def first_measures(plan: Plan, source: Source, truth: LabelSpace | None) -> list
                 measures.append(ResampledPixels(score, region, protocol.pixels, resamples))
         if protocol.distance is not None:
             measures.append(PixelsByDistance(score, protocol.distance, protocol.pixels, memory))
+            if resamples:
+                measures.append(
+                    ResampledDistance(score, protocol.distance, protocol.pixels, resamples)
+                )
         if protocol.open_set is not None and can.classes:
             measures += [
                 FoldThreshold(score, group, protocol.open_set) for group in protocol.open_set.groups
             ]
     if can.classes and protocol.closed_set and truth is not None:
-        measures.append(ClosedSet(truth))
+        measures.append(ClosedSet(truth, resamples))
     if can.classes and protocol.objects and source.has_threshold:
-        measures += [*map(Obstacles, CONDITIONS), NotExamined()]
+        measures += [Obstacles(condition, resamples) for condition in CONDITIONS]
+        measures.append(NotExamined())
     return measures
 
 
@@ -159,7 +160,7 @@ def second_measures(
                 measures.append(Components(score, protocol.components, threshold, resamples))
         if protocol.open_set is not None and can.classes and truth is not None:
             thresholds = first["thresholds"][score]
-            measures.append(OpenSet(score, protocol.open_set, truth, thresholds))
+            measures.append(OpenSet(score, protocol.open_set, truth, thresholds, resamples))
     return measures
 
 

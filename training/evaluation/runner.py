@@ -19,7 +19,6 @@ from open_set_seg import __version__
 from training.datasets.frames import Dataset, LabelledFrame
 from training.evaluation.measures import ResampledPixels, empty_score
 from training.evaluation.passes import Pace, Ranks, run_pass
-from training.evaluation.pictures import frame_picture
 from training.evaluation.plans import (
     Measurable,
     Plan,
@@ -27,6 +26,7 @@ from training.evaluation.plans import (
     has_second_look,
     second_measures,
 )
+from training.evaluation.report import draw_frames
 from training.evaluation.second_look import Components
 from training.evaluation.seen import SeenFrame
 from training.evaluation.sources import Answer, EvaluationError, Source
@@ -42,7 +42,6 @@ from training.evaluation.work_folder import (
 from training.run_state import code_revision
 
 RESULT_FILE = "result.json"
-PICTURES = 3
 
 
 class Evaluation:
@@ -54,11 +53,20 @@ class Evaluation:
         folder: for everything that is written; made if it is not there.
         ranks: the processes that share the work.
         pace: how it is spread out.
+        pictures: how many of the worst and of the best frames are drawn.
     """
 
-    def __init__(self, source: Source, plan: Plan, folder: Path, ranks: Ranks, pace: Pace) -> None:
+    def __init__(
+        self,
+        source: Source,
+        plan: Plan,
+        folder: Path,
+        ranks: Ranks,
+        pace: Pace,
+        pictures: int = 3,
+    ) -> None:
         self._source, self._plan, self._folder = source, plan, folder
-        self._ranks, self._pace = ranks, pace
+        self._ranks, self._pace, self._pictures = ranks, pace, pictures
 
     def run(self) -> dict[str, Any] | None:
         """Measure what is not measured yet; the result, which is written as ``result.json`` too.
@@ -208,7 +216,7 @@ class Evaluation:
             "closed_set": found["closed_set"],
             "scores": found["scores"],
             "objects": found["objects"],
-            "pictures": self._draw(found, dataset),
+            "pictures": self._draw(found, dataset) if self._pictures else [],
             "notes": notes,
             "environment": {
                 "device": self._source.device,
@@ -222,30 +230,11 @@ class Evaluation:
         }
 
     def _draw(self, found: Mapping[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
-        """Pictures of the frames with the lowest and the highest AP under the first score."""
         score = self._source.scores[0]
-        content = found["scores"][score]
-        known = [row for row in content["frames"] if row["AP"] is not None]
-        ordered = sorted(known, key=lambda row: (row["AP"], row["id"]))
-        worst = ordered[: min(PICTURES, len(ordered) // 2)]
-        best = ordered[::-1][: min(PICTURES, len(ordered) - len(worst))]
-        curve: dict[str, Any] = next(iter(content["curves"].values()), {"thresholds": []})
-        finite = [value for value in curve["thresholds"] if math.isfinite(value)]
-        if not finite or min(finite) == max(finite):
-            return []
-        places = {name: index for index, name in enumerate(dataset.ids)}
-        (self._folder / "pictures").mkdir(exist_ok=True)
-        pictures = []
-        for rank, rows in (("worst", worst), ("best", best)):
-            for number, row in enumerate(rows, 1):
-                frame = dataset.load(places[row["id"]])
-                scores = self._source.answer(frame).scores[score]
-                picture = frame_picture(frame, scores, (min(finite), max(finite)))
-                name = f"pictures/{rank}-{number}.jpg"
-                cv2.imwrite(str(self._folder / name), picture[..., ::-1])
-                entry = {"file": name, "id": row["id"], "score": score, "rank": rank}
-                pictures.append({**entry, "AP": row["AP"]})
-        return pictures
+        pace, content = self._pace, found["scores"][score]
+        return draw_frames(
+            self._source, score, content, dataset, self._folder, self._pictures, pace.workers
+        )
 
 
 def combine(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

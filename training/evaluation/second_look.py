@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from open_set_seg.frame import LabelImage
@@ -24,10 +24,10 @@ from open_set_seg.metrics import (
     open_set_metrics,
     other_fold,
 )
-from open_set_seg.metrics.bootstrap import image_intervals
 from open_set_seg.metrics.protocols import ComponentRule, OpenSetRule
 from open_set_seg.metrics.score_counts.counts import MEMORY_LIMIT
-from training.evaluation.measures import LEVEL, interval_values
+from training.evaluation.confusions import FrameConfusions, Values, mean_ious
+from training.evaluation.measures import intervals_of
 from training.evaluation.seen import SeenFrame
 from training.evaluation.sources import EvaluationError, ScoreMap
 
@@ -60,11 +60,7 @@ class Components:
 
     def report(self, counts: ComponentCounts, result: dict[str, Any]) -> None:
         """See ``Measure``."""
-        found = None
-        if self.resamples:
-            found = interval_values(
-                image_intervals(counts.statistics, len(counts.ids), self.resamples, LEVEL)
-            )
+        found = intervals_of(counts.statistics, len(counts.ids), self.resamples)
         result["scores"][self.score]["components"] = {
             "threshold": self.threshold,
             **counts.metrics(),
@@ -115,43 +111,67 @@ class FoldThreshold:
 
 
 class FoldCounts:
-    """Confusion matrices and numbers of frames by fold; an accumulator.
+    """Confusion matrices by fold and frame; an accumulator.
 
     Args:
         num_classes: K.
         groups: names of the folds.
+
+    Attributes:
+        open_world, closed_set: by fold.
     """
 
     def __init__(self, num_classes: int, groups: tuple[str, ...]) -> None:
-        self.open_world = {group: OpenWorldConfusionMatrix(num_classes) for group in groups}
-        self.closed_set = {group: ConfusionMatrix(num_classes) for group in groups}
-        self.images = dict.fromkeys(groups, 0)
+        def empty(kind: type[ConfusionMatrix]) -> dict[str, FrameConfusions]:
+            return {group: FrameConfusions(kind, num_classes) for group in groups}
+
+        self.open_world, self.closed_set = empty(OpenWorldConfusionMatrix), empty(ConfusionMatrix)
 
     def merge(self, other: FoldCounts) -> None:
-        """Add the counts of other frames."""
-        for group in self.images:
-            self.open_world[group].merge(other.open_world[group])
-            self.closed_set[group].merge(other.closed_set[group])
-            self.images[group] += other.images[group]
+        """Take in the counts of other frames."""
+        for mine, theirs in zip(self._parts(), other._parts(), strict=True):
+            mine[1].merge(theirs[1])
 
     def save(self, folder: Path) -> None:
         """Write everything into an empty folder."""
-        for group in self.images:
-            for name, matrix in self._matrices(group):
-                (folder / group / name).mkdir(parents=True)
-                matrix.save(folder / group / name)
-        (folder / "images.json").write_text(json.dumps(self.images) + "\n", encoding="utf-8")
+        for name, part in self._parts():
+            (folder / name).mkdir()
+            part.save(folder / name)
 
     def fill(self, folder: Path) -> FoldCounts:
         """Read what ``save`` wrote into this empty one."""
-        for group in self.images:
-            for name, matrix in self._matrices(group):
-                matrix.merge(type(matrix).load(folder / group / name))
-        self.images = json.loads((folder / "images.json").read_text(encoding="utf-8"))
+        for name, part in self._parts():
+            part.fill(folder / name)
         return self
 
-    def _matrices(self, group: str) -> tuple[tuple[str, Any], ...]:
-        return ("open_world", self.open_world[group]), ("closed_set", self.closed_set[group])
+    def statistics(self, weights: NDArray[np.int64], classes: int) -> dict[str, Values]:
+        """The figures of draws of all frames, those of the first fold first; at fixed thresholds.
+
+        Args:
+            weights: (B, n).
+            classes: K.
+        """
+        sums: dict[str, Values] = {}
+        start = 0
+        for group, opened in self.open_world.items():
+            part = weights[:, start : start + len(opened.ids)]
+            start += len(opened.ids)
+            open_counts = opened.resampled(part)
+            figures = {
+                "open_mIoU": mean_ious(open_counts, range(classes)),
+                "closed_mIoU": mean_ious(self.closed_set[group].resampled(part), range(classes)),
+                "mIoU_K_plus_1": mean_ious(open_counts, range(classes + 1)),
+            }
+            drawn = part.sum(axis=1)
+            for name, values in figures.items():
+                weighted = np.where(drawn > 0, drawn * values, 0.0)
+                sums[name] = sums.get(name, 0.0) + weighted / weights.sum(axis=1)
+        return sums
+
+    def _parts(self) -> Iterator[tuple[str, FrameConfusions]]:
+        for group in self.open_world:
+            yield f"{group}-open_world", self.open_world[group]
+            yield f"{group}-closed_set", self.closed_set[group]
 
 
 @dataclass(frozen=True)
@@ -166,6 +186,7 @@ class OpenSet:
     rule: OpenSetRule
     label_space: LabelSpace
     thresholds: Mapping[str, float]
+    resamples: int = 0
 
     @property
     def key(self) -> str:
@@ -182,32 +203,34 @@ class OpenSet:
 
     def add(self, counts: FoldCounts, seen: SeenFrame) -> None:
         """See ``Measure``."""
-        group = seen.frame.group
+        group, name = seen.frame.group, seen.frame.id
         threshold = self.thresholds[other_fold(self.rule.groups, group)]
         scores, classes = seen.score(self.score), self.label_space.num_classes
         opened = open_set_labels(seen.nearest, scores, threshold, classes)
-        counts.open_world[group].add(seen.labels, opened)
-        counts.closed_set[group].add(seen.labels, seen.nearest)
-        counts.images[group] += 1
+        counts.open_world[group].add(name, seen.labels, opened)
+        counts.closed_set[group].add(name, seen.labels, seen.nearest)
 
     def report(self, counts: FoldCounts, result: dict[str, Any]) -> None:
         """See ``Measure``."""
-        folds = [
-            OpenSetFold(
-                group,
-                images,
-                self.thresholds[other_fold(self.rule.groups, group)],
-                counts.open_world[group],
-                counts.closed_set[group],
-            )
-            for group, images in counts.images.items()
-        ]
-        metrics = asdict(open_set_metrics(folds))
-        described = [self._describe(fold) for fold in folds]
-        result["scores"][self.score]["open_set"] = {**metrics, "folds": described}
+        folds = []
+        for group, opened in counts.open_world.items():
+            total = opened.total()
+            assert isinstance(total, OpenWorldConfusionMatrix)
+            threshold = self.thresholds[other_fold(self.rule.groups, group)]
+            closed = counts.closed_set[group].total()
+            folds.append(OpenSetFold(group, len(opened.ids), threshold, total, closed))
+        classes = self.label_space.num_classes
+        result["scores"][self.score]["open_set"] = {
+            **asdict(open_set_metrics(folds)),
+            "folds": [self._describe(fold) for fold in folds],
+            "intervals": intervals_of(
+                lambda weights: counts.statistics(weights, classes),
+                sum(fold.images for fold in folds),
+                self.resamples,
+            ),
+        }
 
     def _describe(self, fold: OpenSetFold) -> dict[str, Any]:
-        names = (*self.label_space.classes, "unknown")
         iou = fold.open_world.class_iou().tolist()
         return {
             "group": fold.group,
@@ -217,7 +240,7 @@ class OpenSet:
             "closed_mIoU": fold.closed_set.mean_iou(),
             "mIoU_K_plus_1": fold.open_world.mean_iou_with_unknown(),
             "unknown_IoU": fold.open_world.unknown_iou(),
-            "class_IoU": dict(zip(names[:-1], iou, strict=False)),
+            "class_IoU": dict(zip(self.label_space.classes, iou[:-1], strict=True)),
             "confusion": fold.open_world.counts.tolist(),
         }
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from open_set_seg.frame import LabelImage, Mask
 from open_set_seg.ground import GroundConfig, find_ground
 from open_set_seg.label_spaces import UNLABELLED, LabelSpace
+from open_set_seg.metrics import decode_distance
+from open_set_seg.metrics.protocols import DistanceRule
 from training.datasets.frames import LabelledFrame
 from training.evaluation.sources import Answer, EvaluationError, ScoreMap
 
@@ -78,6 +80,21 @@ class SeenFrame:
                 f"{self.frame.id}: the truth is {self.outliers.shape} but the image {scores.shape}"
             )
         return scores
+
+    def distance(self, rule: DistanceRule) -> NDArray[np.float64]:
+        """(H, W) metres; NaN where unknown."""
+        if rule not in self._distances:
+            disparity = self.frame.disparity
+            if disparity is None:
+                raise EvaluationError(f"{self.frame.id} has no disparity: no distance is known")
+            focal = (disparity.camera.fx + disparity.camera.fy) / 2
+            found = decode_distance(disparity.codes, disparity.baseline, focal, rule)
+            self._distances[rule] = found
+        return self._distances[rule]
+
+    @cached_property
+    def _distances(self) -> dict[DistanceRule, NDArray[np.float64]]:
+        return {}
 
     def within(self, region: str) -> Bytes:
         """The truth inside a region of ``REGIONS``, 255 outside."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from open_set_seg.frame import LabelImage, Prediction
+from open_set_seg.head import head_backend
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.segmenter import OpenSetSegmenter, Precision
 from training.datasets.frames import LabelledFrame
@@ -132,8 +133,9 @@ class NetworkSource:
 
     @property
     def device(self) -> str:
-        """Device and precision."""
-        return self.segmenter.device_description
+        """Device and precision, and what computes the head: digits may depend on all of them."""
+        segmenter = self.segmenter
+        return f"{segmenter.device_description}, head: {head_backend(segmenter.device)}"
 
     @property
     def has_threshold(self) -> bool:
