@@ -183,6 +183,7 @@ def _set_axes(axes: Axes, x: Axis, y: Axis) -> None:
             limit(*place.limits)
         if place.names:
             axis.set_ticks(range(len(place.names)), place.names)
+            limit(-0.35, len(place.names) - 0.65)  # all of them, also where nothing was measured
         else:
             axis.set_major_formatter(_tick_text)
         if place.logarithmic:

@@ -120,9 +120,16 @@ def test_runs_are_named_by_what_tells_them_apart():
 def test_results_of_other_frames_are_never_put_side_by_side():
     groups = groups_of([
         make_result(), make_result(split="test"), make_result(dataset="fishyscapes_static"),
-        make_result("other"),
+        make_result("other"), make_result("fewer", frames=7),
     ])  # fmt: skip
-    assert [len(group.runs) for group in groups] == [4, 2, 2]
+    assert [len(group.runs) for group in groups] == [4, 2, 2, 2]
+    assert [group.title for group in groups] == [
+        "fishyscapes lost and found (val), 12 frames", "fishyscapes lost and found (test)",
+        "fishyscapes static (val)", "fishyscapes lost and found (val), 7 frames",
+    ]  # fmt: skip
+    renamed = make_result("renamed")
+    renamed["scores"]["jsd"]["frames"][0]["id"] = "another"
+    assert len(groups_of([make_result(), renamed])) == 2
 
 
 @pytest.mark.parametrize(

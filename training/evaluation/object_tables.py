@@ -23,19 +23,27 @@ OBJECT_NOTE = (
 
 def object_tables(group: Group) -> list[Table]:
     """Obstacles by distance and by size for every condition; empty where nobody measured them."""
-    tables = []
-    for title, found in _conditions(group):
-        rows = [_row(band_name(one["band"]), one) for one in found["bands"]]
-        rows.append(_row("all", found["overall"], "total"))
-        note = (
-            f"All false obstacles a frame: {decimal(found['false_per_frame'])}, of unknown "
-            f"distance {decimal(found['false_of_unknown_distance_per_frame'])}."
-        )
-        tables.append(Table(("distance, m", *HEADER), tuple(rows), f"Obstacles, {title}", (note,)))
-        if sizes := found.get("sizes"):
-            rows = [_row(band_name(one["band"]), one) for one in sizes]
-            caption = f"Obstacles by size, {title}"
-            tables.append(Table(("visible px", *HEADER), tuple(rows), caption))
+    return [table for tables in tables_by_condition(group).values() for table in tables]
+
+
+def tables_by_condition(group: Group) -> dict[str, list[Table]]:
+    """The same by the name of the condition."""
+    return {title: _tables(title, found) for title, found in _conditions(group)}
+
+
+def _tables(title: str, found: Mapping[str, Any]) -> list[Table]:
+    rows = [_row(band_name(one["band"]), one) for one in found["bands"]]
+    rows.append(_row("all", found["overall"], "total"))
+    note = (
+        f"All false obstacles a frame: {decimal(found['false_per_frame'])}, of unknown "
+        f"distance {decimal(found['false_of_unknown_distance_per_frame'])}."
+    )
+    header = ("distance, m", *HEADER)
+    tables = [Table(header, tuple(rows), f"Obstacles, {title}", (note,))]
+    if sizes := found.get("sizes"):
+        rows = [_row(band_name(one["band"]), one) for one in sizes]
+        caption = f"Obstacles by size, {title}"
+        tables.append(Table(("visible px", *HEADER), tuple(rows), caption))
     return tables
 
 
@@ -62,7 +70,8 @@ def object_figures(group: Group) -> Figures | None:
         for slot, (name, found) in enumerate(conditions):
             values = 100 * plain_values(one[key] for one in found["bands"])
             series.append(Series(name, range(len(values)), values, slot, points=True))
-        limits = (0.0, 100.0) if key == "recall" else None
+        highest = max((v for one in series for v in one.y if v == v), default=0.0)
+        limits = (0.0, 100.0) if key == "recall" else (0.0, 1.08 * highest or 1.0)
         x, y = Axis("distance, m", names=names), Axis(label, limits)
         charts.append(draw_lines(title, series, x, y, legend=False))
     return Figures(tuple(charts), tuple(one.entry for one in series) if len(series) > 1 else ())

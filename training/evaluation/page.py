@@ -21,7 +21,7 @@ from open_set_seg.report import (
 )
 from training.evaluation import plots
 from training.evaluation.details import component_table, distance_table, frame_table
-from training.evaluation.object_tables import object_figures, object_summary, object_tables
+from training.evaluation.object_tables import object_figures, object_summary, tables_by_condition
 from training.evaluation.recognition import class_table, confusion_tables, open_set_tables
 from training.evaluation.rules import rule_sentences
 from training.evaluation.runs import Group, Result, Run, groups_of
@@ -170,7 +170,8 @@ def _confusions(group: Group) -> list[Block]:
 
 
 def _obstacles(group: Group) -> list[Block]:
-    return [Fold(table.caption, (table,)) for table in object_tables(group)]
+    found = tables_by_condition(group)
+    return [Fold(f"By distance and size: {name}", tuple(found[name])) for name in found]
 
 
 def _frames(group: Group) -> list[Block]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -100,11 +100,13 @@ class Group:
     Attributes:
         protocol, dataset: as the results state them.
         runs: at least one.
+        note: what tells it from another group of the same title.
     """
 
     protocol: Mapping[str, Any]
     dataset: Mapping[str, Any]
     runs: tuple[Run, ...]
+    note: str = ""
 
     @property
     def title(self) -> str:
@@ -112,7 +114,8 @@ class Group:
         names = [self.protocol["title"], self.dataset["title"]]
         shown = names if names[0].lower() not in names[1].lower() else names[1:]
         split = self.dataset.get("split")
-        return f"{', '.join(shown)}{f' ({split})' if split else ''}"
+        title = f"{', '.join(shown)}{f' ({split})' if split else ''}"
+        return f"{title}, {self.note}" if self.note else title
 
     @property
     def results(self) -> list[Result]:
@@ -130,6 +133,8 @@ def groups_of(
 ) -> list[Group]:
     """Runs sorted into groups that may be compared, in the order of the results.
 
+    Results under one protocol on one split are still apart where their frames differ.
+
     Raises:
         ValueError: no result, one of another format, or not as many folders as results.
     """
@@ -143,10 +148,25 @@ def groups_of(
             raise ValueError(f"results of format 1 can be shown, not {result.get('format')!r}")
     buckets: dict[tuple[Any, ...], list[tuple[Result, Path | None]]] = {}
     for result, place in zip(results, places, strict=True):
-        dataset = result["dataset"]
-        key = (result["protocol"]["name"], dataset["name"], dataset.get("split"))
-        buckets.setdefault(key, []).append((result, place))
-    return [_group(members) for members in buckets.values()]
+        buckets.setdefault(_measured_on(result), []).append((result, place))
+    groups = [_group(members) for members in buckets.values()]
+    titles = [group.title for group in groups]
+    return [
+        replace(group, note=f"{group.dataset['frames']} frames")
+        if titles.count(group.title) > 1
+        else group
+        for group in groups
+    ]
+
+
+def _measured_on(result: Result) -> tuple[Any, ...]:
+    """What two results must share to be compared: rules, data set, split and frames."""
+    dataset = result["dataset"]
+    scores = result["scores"].values()
+    frames = next((one["frames"] for one in scores if one.get("frames")), ())
+    ids = tuple(frame["id"] for frame in frames)
+    named = (dataset["name"], dataset.get("split"), dataset["frames"])
+    return (result["protocol"]["name"], *named, ids)
 
 
 def _number(value: float | None, deviation: float | None, interval: Any) -> Number:
