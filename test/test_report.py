@@ -94,6 +94,31 @@ def test_a_full_page_is_self_contained_and_its_tags_close():
     assert {"results", "results-2", "more", "section"} <= set(reader.ids)
 
 
+def test_sections_of_a_group_stand_together_under_its_heading():
+    sections = (
+        Section("Overview", (Text("a"),)),
+        Section("Results", (Text("b"),), "First"),
+        Section("Curves", (Text("c"),), "First"),
+        Section("Results", (Text("d"),), "Second"),
+    )
+    reader = assert_self_contained(render_page(Page("t", "", (), sections)))
+    assert reader.links == ["#overview", "#results", "#curves", "#results-2"]
+    assert reader.tags.count("h2") == 4 + 2
+    body = reader.text[reader.text.rindex("Overview") :].split()
+    assert body == [
+        "Overview",
+        "a",
+        "First",
+        "Results",
+        "b",
+        "Curves",
+        "c",
+        "Second",
+        "Results",
+        "d",
+    ]
+
+
 def test_the_reader_of_these_tests_finds_what_would_be_loaded():
     page = render_page(a_page()).replace("</main>", '<img src="https://example.org/x.png"></main>')
     with pytest.raises(AssertionError, match="would load"):

@@ -186,10 +186,17 @@ Block: TypeAlias = "Table | Figure | Figures | Pictures | Text | Fold"
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page with its entry in the table of contents."""
+    """A part of a page with its entry in the table of contents.
+
+    Attributes:
+        title: heading.
+        blocks: content.
+        group: heading that neighbouring sections share; empty for none.
+    """
 
     title: str
     blocks: tuple[Block, ...]
+    group: str = ""
 
 
 @dataclass(frozen=True)

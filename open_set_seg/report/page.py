@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from importlib import resources
 from pathlib import Path
@@ -33,9 +34,12 @@ def render_page(page: Page) -> str:
     environment.tests["kind"] = _is_kind
     template = environment.from_string(_read("page.html"))
     anchors = _anchors([section.title for section in page.sections])
+    pairs = zip(anchors, page.sections, strict=True)
+    groups = itertools.groupby(pairs, key=lambda pair: pair[1].group)
     text = template.render(
         page=page,
-        sections=list(zip(anchors, page.sections, strict=True)),
+        sections=page.sections,
+        groups=[(group, list(members)) for group, members in groups],
         style=Markup(_read("page.css")),
         trusted=Markup,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from open_set_seg.report import (
@@ -60,10 +61,8 @@ def evaluation_page(results: Sequence[Result], folders: Sequence[Path | None]) -
     alone = len(groups) == 1
     sections = [] if alone else [Section("Overview", (_overview(groups),))]
     for group in groups:
-        before = "" if alone else f"{group.title}: "
-        sections += [
-            Section(f"{before}{section.title}", section.blocks) for section in group_sections(group)
-        ]
+        title = "" if alone else group.title
+        sections += [replace(section, group=title) for section in group_sections(group)]
     models = dict.fromkeys(run.result["model"]["name"] for group in groups for run in group.runs)
     return Page(
         title=groups[0].title if alone else "Evaluation",
