@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "path", "use"}
@@ -20,11 +21,12 @@ class PageReader(HTMLParser):
         text: everything that is read.
         ids: values of ``id``.
         links: values of ``href`` of anchors.
+        targets: ids that shapes of a drawing refer to.
     """
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.fetched, self.tags, self.ids, self.links = [], [], [], []
+        self.fetched, self.tags, self.ids, self.links, self.targets = [], [], [], [], []
         self.styles, self.text = "", ""
         self._open: list[str] = []
         self.feed(page)
@@ -35,6 +37,8 @@ class PageReader(HTMLParser):
         self.tags.append(tag)
         for name, value in attributes:
             value = value or ""
+            self.targets += re.findall(r"url\(#([^)]+)\)", value)
+            self.targets += [value[1:]] if tag == "use" and name.endswith("href") else []
             name = name.removeprefix("xlink:")
             if name in FETCHED or (name == "href" and tag in FETCHED_HREF):
                 self.fetched.append(value)
@@ -76,6 +80,7 @@ def assert_self_contained(page: str) -> PageReader:
     for target in reader.styles.split("url(")[1:]:
         assert target.startswith("#"), f"a style would load {target[:40]}"
     assert len(reader.ids) == len(set(reader.ids)), "ids must be unique"
+    assert set(reader.targets) <= set(reader.ids), "a drawing refers to what is not there"
     for link in reader.links:
         assert link.removeprefix("#") in reader.ids, f"{link} leads nowhere"
     assert "default-src 'none'" in page
