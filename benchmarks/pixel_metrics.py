@@ -28,44 +28,48 @@ FRAME = 1024 * 2048
 OUTLIER_SHARE = 0.1
 FIGURES = ("AP", "FPR95", "AUROC")
 
-Frame = tuple[NDArray[np.float32], NDArray[np.uint8]]
+Scores = NDArray[np.float32]
+Labels = NDArray[np.uint8]
 
 
-def uniform(random: np.random.Generator, start: int, labels: NDArray[Any]) -> NDArray[Any]:
+def uniform(random: np.random.Generator, start: int, labels: Labels) -> Scores:
     """Scores in [0, 1] with 24 random bits: 17 million different values at most."""
     del start
-    scores = random.random(labels.size, dtype=np.float32)
-    return np.where(labels == 1, np.sqrt(scores), scores)
-
-
-def energy(random: np.random.Generator, start: int, labels: NDArray[Any]) -> NDArray[Any]:
-    """Like free energies: normal, hardly a value twice in a frame."""
-    del start
-    return (random.standard_normal(labels.size) * 3 - 8 + 4 * labels).astype(np.float32)
-
-
-def distinct(random: np.random.Generator, start: int, labels: NDArray[Any]) -> NDArray[Any]:
-    """No value twice in 2^29 pixels: the bit patterns from -2^-28 to -2^36, in scattered order."""
-    del random
-    number = np.arange(start, start + labels.size, dtype=np.uint64)
-    scattered = (number * np.uint64(0x2545F491)) % np.uint64(2**29)
-    # More of the outliers among the higher scores: a part of them changes places with what
-    # comes first in the order of the labels.
-    bits = np.uint32(0xB1800000) + scattered.astype(np.uint32)
-    scores = bits.view(np.float32)
-    swapped = np.flatnonzero(labels)[::2]
-    scores[swapped] = np.sort(scores[swapped])
+    scores: Scores = random.random(labels.size, dtype=np.float32)
+    scores[labels == 1] **= np.float32(0.25)
     return scores
 
 
-SCORES: dict[str, Callable[[np.random.Generator, int, NDArray[Any]], NDArray[Any]]] = {
+def energy(random: np.random.Generator, start: int, labels: Labels) -> Scores:
+    """Like free energies: normal, hardly a value twice in a frame."""
+    del start
+    scores: Scores = random.standard_normal(labels.size, dtype=np.float32)
+    return scores * np.float32(3) - np.float32(8) + labels * np.float32(6)
+
+
+def distinct(random: np.random.Generator, start: int, labels: Labels) -> Scores:
+    """No value twice in 2^29 pixels: the bit patterns from -2^36 to -2^-28 in scattered order."""
+    del random
+    number = np.arange(start, start + labels.size, dtype=np.uint64)
+    scattered = (number * np.uint64(0x2545F491)) % np.uint64(2**29)
+    bits = np.uint32(0xB1800000) + scattered.astype(np.uint32)
+    scores = bits.view(np.float32)
+    # Every outlier changes places with an inlier if that makes its score the higher one.
+    outliers = np.flatnonzero(labels)
+    inliers = np.flatnonzero(labels == 0)[: outliers.size]
+    pairs = scores[outliers], scores[inliers]
+    scores[outliers], scores[inliers] = np.maximum(*pairs), np.minimum(*pairs)
+    return scores
+
+
+SCORES: dict[str, Callable[[np.random.Generator, int, Labels], Scores]] = {
     "uniform": uniform,
     "energy": energy,
     "distinct": distinct,
 }
 
 
-def frames(kind: str, pixels: int) -> Iterator[Frame]:
+def frames(kind: str, pixels: int) -> Iterator[tuple[Scores, Labels]]:
     """(scores, labels) of up to ``FRAME`` pixels each, the same in every process."""
     for start in range(0, pixels, FRAME):
         random = np.random.default_rng((17, start))
