@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
 from open_set_seg.frame import Prediction
+from open_set_seg.ground import GroundConfig, find_ground
 from open_set_seg.label_spaces import CITYSCAPES, STREETHAZARDS
 from open_set_seg.metrics import PROTOCOLS, OpenWorldConfusionMatrix, pixel_metrics
 from open_set_seg.models import build_model
@@ -123,6 +124,21 @@ def test_a_perfect_source_is_found_perfect(tmp_path):
     seen = [band for band in bands if band["outliers"] and band["inliers"]]
     assert seen
     assert all(band["AP"] == 1.0 for band in seen)
+
+
+def test_regions_hold_what_they_are_called_after(tmp_path):
+    histograms = run(Oracle(), tmp_path)["scores"]["jsd"]["histogram"]
+    expected = dict.fromkeys(REGIONS, 0)
+    for index in range(len(SEEDS)):
+        frame = FRAMES.load(index)
+        ground = find_ground(Oracle().answer(frame).nearest, STREETHAZARDS, GroundConfig())
+        inlier = frame.outliers == 0
+        road = (frame.labels == 5) | (frame.labels == 6)  # line, road
+        expected["whole image"] += int(inlier.sum())
+        expected["true road"] += int((inlier & road).sum())
+        expected["ground hull"] += int((inlier & ground).sum())
+    assert len(set(expected.values())) == 3
+    assert {name: sum(one["inliers"]) for name, one in histograms.items()} == expected
 
 
 def test_a_blind_source_finds_nothing(tmp_path):

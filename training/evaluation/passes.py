@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -69,13 +69,12 @@ class Pace:
 def run_pass(
     chunks: Chunks,
     dataset: Dataset,
-    indices: Sequence[int],
     see: Callable[[LabelledFrame], SeenFrame],
     ranks: Ranks,
     pace: Pace,
     title: str,
 ) -> None:
-    """Count all frames of ``indices`` that are not done; every rank takes its share.
+    """Count all frames that are not done; every rank takes its share.
 
     Returns when all ranks are through.
 
@@ -83,7 +82,7 @@ def run_pass(
         EvaluationError: a corrupt frame, if those are not to be skipped.
     """
     done = chunks.done()
-    mine = [i for place, i in enumerate(indices) if place % ranks.count == ranks.rank]
+    mine = range(ranks.rank, len(dataset.ids), ranks.count)
     waiting = [index for index in mine if index not in done]
     bar = tqdm(
         load_ahead(dataset, waiting, pace.workers),

@@ -135,17 +135,13 @@ class Evaluation:
             answer = source.answer(frame) if store is None else _unpacked(store.load(frame.id))
             return SeenFrame(frame, answer, truth, source.label_space)
 
-        first = self._look(name, dataset, range(len(dataset.ids)), look, {})
-        if not twice:
-            return first
-        used = [index for index, one in enumerate(dataset.ids) if one not in first["unused"]]
-        return self._look(f"{name}-again", dataset, used, look_again, first)
+        first = self._look(name, dataset, look, {})
+        return self._look(f"{name}-again", dataset, look_again, first) if twice else first
 
     def _look(
         self,
         name: str,
         dataset: Dataset,
-        indices: Sequence[int],
         look: Any,
         first: Mapping[str, Any],
     ) -> dict[str, Any]:
@@ -163,7 +159,7 @@ class Evaluation:
             limits = pace.save_frames, pace.save_seconds
             chunks = Chunks(place, measures, self._ranks.rank, *limits)
             title = source.name if not first else f"{source.name}, second look"
-            run_pass(chunks, dataset, indices, look, self._ranks, pace, title)
+            run_pass(chunks, dataset, look, self._ranks, pace, title)
             if self._ranks.rank == 0:
                 result = dict(first) or self._empty(chunks.done())
                 for measure in measures:
@@ -185,7 +181,6 @@ class Evaluation:
         return {
             "dataset": {"frames": len(notes) - len(skipped), "skipped": skipped},
             "resized": sum(one.resized for one in notes.values()),
-            "unused": [one["id"] for one in skipped],
             "thresholds": {},
             "closed_set": None,
             "scores": {name: empty_score() for name in self._source.scores},
