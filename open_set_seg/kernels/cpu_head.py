@@ -84,7 +84,7 @@ class HeadKernel:
     """The compiled head; may be called from several threads at once.
 
     Args:
-        library: the shared object.
+        library: the shared object; None: the installed one.
         level: instruction set, from 0 (what every processor of this architecture has) to
             ``best_level``; None: the best.
 
@@ -93,7 +93,8 @@ class HeadKernel:
         ValueError: a level that this processor does not have.
     """
 
-    def __init__(self, library: Path = LIBRARY, level: int | None = None) -> None:
+    def __init__(self, library: Path | None = None, level: int | None = None) -> None:
+        library = library or LIBRARY
         if not library.is_file():
             raise NotBuiltError("the C kernel was not built: no C compiler at installation")
         try:

@@ -11,6 +11,7 @@
 #endif
 
 #define LANES 32
+#define GROUP 32 /* classes that are summed apart, so that 254 roundings do not add up */
 #define LN2 0.69314718055994530942
 #define INLINE static inline __attribute__((always_inline))
 #define EACH(i, n) for (int i = 0; i < (n); i++)
@@ -65,13 +66,18 @@ INLINE void exponentials(const float *restrict z, const float *restrict maximum,
                          float factor, float *restrict e, float *restrict sum,
                          float *restrict moment) {
     EACH(i, LANES) sum[i] = moment[i] = 0.0f;
-    for (int64_t k = 0; k < classes; k++, z += LANES, e += LANES)
-        EACH(i, LANES) {
-            float y = at_least((z[i] - maximum[i]) * factor, -125.0f);
-            e[i] = power_of_two(y);
-            sum[i] += e[i];
-            moment[i] += e[i] * y;
-        }
+    for (int64_t begin = 0; begin < classes; begin += GROUP) {
+        float part[LANES] = {0}, moment_part[LANES] = {0};
+        int64_t end = begin + GROUP < classes ? begin + GROUP : classes;
+        for (int64_t k = begin; k < end; k++, z += LANES, e += LANES)
+            EACH(i, LANES) {
+                float y = at_least((z[i] - maximum[i]) * factor, -125.0f);
+                e[i] = power_of_two(y);
+                part[i] += e[i];
+                moment_part[i] += e[i] * y;
+            }
+        EACH(i, LANES) sum[i] += part[i], moment[i] += moment_part[i];
+    }
 }
 
 /* Sum of (1 + t) log2(1 + t) with t = classes * e / sum. */
@@ -79,11 +85,16 @@ INLINE void mixture_of(const float *restrict e, const float *restrict sum, int64
                        float *restrict mixture) {
     float ratio[LANES];
     EACH(i, LANES) ratio[i] = (float)classes / sum[i], mixture[i] = 0.0f;
-    for (int64_t k = 0; k < classes; k++, e += LANES)
-        EACH(i, LANES) {
-            float u = 1.0f + e[i] * ratio[i];
-            mixture[i] += u * log_two(u);
-        }
+    for (int64_t begin = 0; begin < classes; begin += GROUP) {
+        float part[LANES] = {0};
+        int64_t end = begin + GROUP < classes ? begin + GROUP : classes;
+        for (int64_t k = begin; k < end; k++, e += LANES)
+            EACH(i, LANES) {
+                float u = 1.0f + e[i] * ratio[i];
+                part[i] += u * log_two(u);
+            }
+        EACH(i, LANES) mixture[i] += part[i];
+    }
 }
 
 /* The formulas of scores.py; logarithms have base 2, the coefficients bring them to base e. */
