@@ -217,6 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 results = evaluate(options, Path(folder), ranks, report=False)
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt:
+        kept = "" if options.output is None else "; the same command goes on from here"
+        parser.exit(130, f"{parser.prog}: stopped{kept}\n")
     if results:
         print(terminal_table(results))
     for result in results:

@@ -299,6 +299,19 @@ def test_a_submission_evaluates_to_what_its_network_does(tmp_path, checkpoint, c
     assert "other settings (scores)" in capsys.readouterr().err
 
 
+def test_a_map_with_nan_names_its_frame(tmp_path, capsys):
+    write_obstacle_track(tmp_path / "data", frames=2, hidden=0)
+    for number in (1, 2):
+        values = np.full((HEIGHT, WIDTH), 0.5, np.float32)
+        values[20, 20] = np.nan if number == 2 else 1.0
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        np.save(tmp_path / "maps" / f"validation_{number}.npy", values)
+    rules = ["--protocol", "smiyc_obstacle", "--data", str(tmp_path / "data"), "--workers", "0"]
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "maps"), *rules])
+    assert "validation_2: a score is NaN" in capsys.readouterr().err
+
+
 def test_hidden_truth_is_said(tmp_path, checkpoint, capsys):
     write_obstacle_track(tmp_path, frames=1)
     rules = ["--protocol", "smiyc_obstacle", "--split", "test", "--data", str(tmp_path)]

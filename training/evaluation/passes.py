@@ -79,7 +79,8 @@ def run_pass(
     Returns when all ranks are through.
 
     Raises:
-        EvaluationError: a corrupt frame, if those are not to be skipped.
+        EvaluationError: a corrupt frame, if those are not to be skipped, or a frame or score that
+            cannot be counted; names it.
     """
     done = chunks.done()
     mine = range(ranks.rank, len(dataset.ids), ranks.count)
@@ -98,7 +99,11 @@ def run_pass(
                 raise EvaluationError(f"{frame.reason} (--skip-corrupt leaves such frames out)")
             chunks.add(FrameNote(index, dataset.ids[index], skipped=frame.reason), None)
             continue
-        seen = see(frame)
-        chunks.add(FrameNote(index, frame.id, resized=seen.answer.resized), seen)
+        try:
+            seen = see(frame)
+            chunks.add(FrameNote(index, frame.id, resized=seen.answer.resized), seen)
+        except ValueError as error:
+            named = frame.id in str(error)
+            raise EvaluationError(str(error) if named else f"{frame.id}: {error}") from error
     chunks.save()
     ranks.wait()
