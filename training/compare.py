@@ -8,6 +8,7 @@ from pathlib import Path
 
 from open_set_seg.report.text import plain
 from training.evaluation.collection import collect_results
+from training.evaluation.differences import difference_table
 from training.evaluation.page import write_page
 from training.evaluation.runs import groups_of
 from training.evaluation.tables import comparison_tables
@@ -27,8 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_page(options.output, results, folders)
     except (ValueError, ModuleNotFoundError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    for group in groups_of(results):
+    for group in groups_of(results, folders):
         print(plain(comparison_tables(group)[0]))
+        if (differences := difference_table(group)) is not None:
+            print(plain(differences))
     print(f"{len(results)} results on one page: {options.output}")
     return 0
 

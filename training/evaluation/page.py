@@ -22,6 +22,7 @@ from open_set_seg.report import (
 )
 from training.evaluation import plots
 from training.evaluation.details import component_table, distance_table, frame_table
+from training.evaluation.differences import difference_table
 from training.evaluation.object_tables import object_figures, object_summary, tables_by_condition
 from training.evaluation.recognition import class_table, confusion_tables, open_set_tables
 from training.evaluation.rules import rule_sentences
@@ -84,6 +85,7 @@ def group_sections(group: Group) -> list[Section]:
                 *_warnings(group),
                 first,
                 *(Fold(table.caption, (table,)) for table in ablations),
+                difference_table(group),
                 region_table(group) if len(group.regions) > 1 else None,
             ],
         ),

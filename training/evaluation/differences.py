@@ -1,0 +1,80 @@
+"""Paired differences between runs: both on the same draws of the same images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from open_set_seg.metrics import ComponentCounts, ImageCounts, ImageMetrics
+from open_set_seg.metrics.bootstrap import Interval, Statistics, differences_of, image_intervals
+from open_set_seg.report import Cell, Row, Table
+from training.evaluation.runs import Group, Run
+from training.evaluation.wording import METRICS, decimal, percent
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+def difference_table(group: Group) -> Table | None:
+    """Every run minus the first one, in points, with intervals; None where nothing was kept.
+
+    Counts by image are kept where intervals were asked for, so both runs need them.
+    """
+    first, *others = group.runs
+    found = [(run, paired_differences(run, first)) for run in others]
+    keys = [key for key in METRICS if any(key in intervals for _, intervals in found)]
+    if not keys:
+        return None
+    rows = [
+        Row((Cell(run.name, slot=run.slot), *(_cell(intervals.get(key)) for key in keys)))
+        for run, intervals in found
+        if intervals
+    ]
+    return Table(
+        header=("run", *(METRICS[key].heading for key in keys)),
+        rows=tuple(rows),
+        caption=f"Differences to {first.name}, in points",
+        notes=(
+            f"Small figures: {percent(LEVEL, 0)} intervals of the paired difference, both runs on "
+            "the same draws of the images (bootstrap). Bold where they exclude 0; several are "
+            "looked at together, and nothing corrects for that.",
+        ),
+    )
+
+
+def paired_differences(run: Run, reference: Run, resamples: int = RESAMPLES) -> dict[str, Interval]:
+    """``run`` minus ``reference`` by key of ``METRICS``, of what both kept counts by image of."""
+    differences: dict[str, Interval] = {}
+    ours, theirs = _statistics(run), _statistics(reference)
+    for kind in ours.keys() & theirs.keys():
+        (ids, statistics), (other_ids, other_statistics) = ours[kind], theirs[kind]
+        if ids == other_ids:
+            paired = differences_of(statistics, other_statistics)
+            differences |= image_intervals(paired, len(ids), resamples, LEVEL)
+    return {key: one for key, one in differences.items() if key in METRICS}
+
+
+def _statistics(run: Run) -> dict[str, tuple[list[str], Statistics]]:
+    """What the run kept by image, of the main part of the image, with the ids of the images."""
+    if run.folder is None or not run.regions:
+        return {}
+    region = run.regions[0].replace(" ", "_")
+    kept: dict[str, tuple[str, type[ImageCounts] | type[ImageMetrics] | type[ComponentCounts]]] = {
+        "pixels": (f"images-{run.score}-{region}", ImageCounts),
+        "image means": (f"frames-{run.score}-{region}", ImageMetrics),
+        "components": (f"components-{run.score}", ComponentCounts),
+    }
+    found: dict[str, tuple[list[str], Statistics]] = {}
+    for kind, (key, accumulator) in kept.items():
+        folder: Path = run.folder / "counts" / key
+        if folder.is_dir():
+            counts = accumulator.load(folder)
+            found[kind] = (list(counts.ids), counts.statistics)
+    return found
+
+
+def _cell(interval: Interval | None) -> Cell:
+    if interval is None:
+        return Cell("")
+    estimate, low, high = (100 * x for x in (interval.estimate, interval.low, interval.high))
+    signed = f"+{decimal(estimate, 1)}" if estimate > 0 else decimal(estimate, 1)
+    return Cell(signed, f"{decimal(low, 1)} to {decimal(high, 1)}", best=low > 0 or high < 0)
