@@ -108,7 +108,7 @@ def check_against_definition(kernel, logits, size, score, temperature=None, thre
     allowed = tolerance(logits, score, temperature)
     torch.testing.assert_close(raw.double(), expected, rtol=0, atol=allowed)
     _, known = define(logits.double(), size, score, temperature, score_map)
-    assert 0.0 <= float(published.min())
+    assert float(published.min()) >= 0.0
     assert float(published.max()) <= 1.0
     slope = 1.0 if score_map is None else 0.25 / score_map.scale
     torch.testing.assert_close(published.double(), known, rtol=0, atol=allowed * slope + 1e-6)

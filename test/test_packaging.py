@@ -1,9 +1,13 @@
 """Version, licence and dependencies agree wherever they are stated."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import pytest
 import yaml
 
 import open_set_seg
+from open_set_seg.kernels import HeadKernel
 from open_set_seg.resources import find_resource
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,3 +117,92 @@ def test_readme_lists_every_parameter_with_its_default():
         if isinstance(default, tuple):
             default = list(default)
         assert yaml.safe_load(rows[parameter.name]) == default, parameter.name
+
+
+@pytest.fixture
+def source(tmp_path):
+    """The source tree without anything built, and without the weights, which no build looks at."""
+    folder = tmp_path / "source"
+    ignored = shutil.ignore_patterns("*.so", "*.pyc", "__pycache__", "*.safetensors")
+    for name in ("open_set_seg", "resource", "launch", "config", "scripts"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "package.xml", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def build(source: Path, kind: str, compiler: str | None = None) -> tuple[Path, str]:
+    """The archive that pip would build (``wheel`` or ``sdist``), and what was said meanwhile."""
+    environment = {**os.environ, **({"CC": compiler} if compiler else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", f"from setuptools import build_meta as b; b.build_{kind}('dist')"],
+        cwd=source, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (archive,) = (source / "dist").iterdir()
+    return archive, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+def test_a_wheel_holds_the_compiled_kernel(source):
+    wheel, _ = build(source, "wheel")
+    assert not wheel.name.endswith("-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        path = Path(archive.extract("open_set_seg/kernels/head.so", source / "unpacked"))
+    assert HeadKernel(path).best_level >= 0
+
+
+@pytest.mark.parametrize("compiler", ["false", "/no/such/compiler"])
+def test_a_compiler_that_fails_costs_the_kernel_and_nothing_else(source, compiler):
+    wheel, said = build(source, "wheel", compiler)
+    assert "the C kernel of the open-set head was not built" in said
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(source / "unpacked")
+    assert "open_set_seg/kernels/cpu_head.py" in names
+    assert not [name for name in names if name.endswith(".so")]
+    script = "import torch; from open_set_seg.head import *; print(head_backend())\n"
+    script += "print(open_set_head(torch.zeros(1, 3, 2, 2), (8, 8))[0].max().item())"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=source / "unpacked", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "tiled PyTorch (the C kernel was not built: no C compiler at installation)", "0"
+    ]  # fmt: skip
+
+
+def test_a_source_archive_holds_what_the_kernel_is_built_from(source):
+    archive, _ = build(source, "sdist")
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    assert {"open_set_seg/kernels/head.c", "open_set_seg/kernels/scores.h"} <= names
+
+
+@pytest.mark.parametrize("compiler", ["cc", "false"])
+def test_an_editable_installation_builds_beside_the_sources(source, compiler):
+    if not shutil.which(compiler):
+        pytest.skip("needs a C compiler")
+    environment = {**os.environ, "CC": compiler}
+    script = "from setuptools import build_meta as b; b.build_editable('dist')"
+    subprocess.run(
+        [sys.executable, "-c", script], cwd=source, env=environment, check=True, capture_output=True
+    )
+    assert (source / "open_set_seg/kernels/head.so").is_file() == (compiler == "cc")
+
+
+@pytest.mark.parametrize("compiler", ["cc", "false"])
+def test_a_workspace_build_installs_with_and_without_a_compiler(source, compiler):
+    # The commands that colcon's ament_python builds run.
+    if not shutil.which(compiler):
+        pytest.skip("needs a C compiler")
+    prefix = source.parent / "install"
+    arguments = ["build", "--build-base", "../build", "install", "--prefix", str(prefix)]
+    arguments += ["--record", "../record.txt", "--single-version-externally-managed"]
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", *arguments],
+        cwd=source, env={**os.environ, "CC": compiler}, check=True, capture_output=True,
+    )  # fmt: skip
+    found = sorted(path.parent.name for path in prefix.rglob("head.so"))
+    assert found == (["kernels"] if compiler == "cc" else [])
+    assert list(prefix.rglob("kernels/cpu_head.py"))
