@@ -43,8 +43,9 @@ def uniform(random: np.random.Generator, start: int, labels: Labels) -> Scores:
 def energy(random: np.random.Generator, start: int, labels: Labels) -> Scores:
     """Like free energies: normal, hardly a value twice in a frame."""
     del start
-    scores: Scores = random.standard_normal(labels.size, dtype=np.float32)
-    return scores * np.float32(3) - np.float32(8) + labels * np.float32(6)
+    scores: Scores = 3 * random.standard_normal(labels.size, dtype=np.float32) - 8
+    scores[labels == 1] += 6
+    return scores
 
 
 def distinct(random: np.random.Generator, start: int, labels: Labels) -> Scores:
@@ -53,7 +54,7 @@ def distinct(random: np.random.Generator, start: int, labels: Labels) -> Scores:
     number = np.arange(start, start + labels.size, dtype=np.uint64)
     scattered = (number * np.uint64(0x2545F491)) % np.uint64(2**29)
     bits = np.uint32(0xB1800000) + scattered.astype(np.uint32)
-    scores = bits.view(np.float32)
+    scores: Scores = bits.view(np.float32)
     # Every outlier changes places with an inlier if that makes its score the higher one.
     outliers = np.flatnonzero(labels)
     inliers = np.flatnonzero(labels == 0)[: outliers.size]

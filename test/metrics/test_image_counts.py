@@ -69,6 +69,25 @@ def test_scores_on_the_grid_are_exact_where_there_are_bins_enough():
                 assert found[key][row] == pytest.approx(expected[key], abs=1e-12), key
 
 
+def test_a_rate_that_is_met_exactly_counts_as_reached_but_not_as_passed():
+    scores = np.append(np.arange(40, 20, -1.0), 21.5)
+    labels = np.append(np.ones(20), 0).astype(np.uint8)
+    for point, fpr in (("at_least", 0.0), ("above", 1.0)):
+        counts = counted([("0", scores, labels)], PixelRule(operating_point=point))
+        assert counts.statistics(np.ones((1, 1), int))["FPR95"] == fpr
+
+
+def test_many_ties_are_not_tied_with_what_lies_above_them():
+    # Half of the inliers have one score, just below all of the outliers.
+    scores = np.concatenate(
+        [np.linspace(1.1, 1.9, 1000), np.full(1000, 1.0), np.linspace(-1, 0.9, 999)]
+    )
+    labels = np.repeat(np.array([1, 0], np.uint8), [1000, 1999])
+    found = counted([("0", scores, labels)]).statistics(np.ones((1, 1), int), bins=32)
+    assert found["FPR95"] == 0
+    assert found["AUROC"] == 1
+
+
 def test_a_resample_does_not_depend_on_the_others_nor_on_the_order_of_adding():
     frames = list(images(7))
     counts = counted(frames)

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from open_set_seg.metrics import PixelRule, ScoreCounts
 from open_set_seg.metrics.score_counts import archive, store, table
+from open_set_seg.metrics.score_counts.curve import accumulate, curve_metrics
 from open_set_seg.metrics.score_counts.keys import decode, encode, narrow, widen
 
 POINTS = ("at_least", "above", "above_thinned", "closest")
@@ -136,6 +137,34 @@ def test_a_point_on_a_straight_piece_of_the_curve_is_thinned_out():
     counts = count(scores, labels)
     assert counts.metrics(PixelRule(operating_point="above"))["FPR95"] == 39 / 40
     assert counts.metrics(PixelRule(operating_point="above_thinned"))["FPR95"] == 1
+    # The first end is kept too.
+    rule = PixelRule(operating_point="above_thinned", tpr=0.01)
+    assert counts.metrics(rule)["FPR95"] == 1 / 40
+
+
+def test_of_equal_f1_the_highest_threshold_counts_wherever_the_curve_is_cut():
+    # F1 = 2/3 with one of two outliers, and with both and two inliers.
+    steps = [(1.0, 1, 0), (0.5, 1, 2), (0.25, 0, 5)]
+    rows = [[np.array([value]) for value in step] for step in steps]
+    whole = [tuple(np.concatenate(column) for column in zip(*rows, strict=True))]
+    for cut in (rows, whole):
+        metrics = curve_metrics(accumulate(cut), 2, 7, PixelRule())
+        assert metrics["best_F1"] == pytest.approx(2 / 3)
+        assert metrics["best_F1_threshold"] == 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems, st.sampled_from(POINTS), st.sampled_from([0.95, 0.5, 0.25]))
+def test_cutting_the_curve_into_points_changes_nothing(problem, point, tpr):
+    counts = count(*pixels(problem))
+    rule = PixelRule(operating_point=point, tpr=tpr)
+    steps = [
+        tuple(column[index : index + 1] for column in (piece.scores, piece.outliers, piece.inliers))
+        for piece in counts._pieces()
+        for index in range(piece.scores.size)
+    ]
+    metrics = curve_metrics(accumulate(steps), counts.outliers, counts.inliers, rule)
+    assert metrics == counts.metrics(rule)
 
 
 MAPS = {
@@ -205,6 +234,22 @@ def test_pages_and_scratch_files_are_really_used():
         assert not any(run.memory for run in runs)
 
 
+@pytest.mark.parametrize("kind", ["paged", "spilled"])
+def test_every_place_of_a_run_is_found(kind):
+    generator = np.random.default_rng(2)
+    scores = (generator.integers(0, 3000, 500) / 1000).astype(np.float32)
+    with storage(kind) as make:
+        counts = make()
+        for _ in range(3):
+            counts.add(scores, (scores > 2).astype(np.uint8))
+        for _, run in counts._store._all_runs():
+            keys = run.keys[:]
+            for key in generator.permutation(np.concatenate([keys, keys + np.uint32(1)]))[:50]:
+                assert run.position(key) == np.searchsorted(keys, key)
+                start, stop = sorted(generator.integers(0, keys.size + 1, 2))
+                assert np.array_equal(run.keys[start:stop], keys[start:stop])
+
+
 def test_a_table_that_may_overflow_is_emptied_in_time(monkeypatch):
     generator = np.random.default_rng(1)
     labels = np.tile(np.array([0, 1, 1], np.uint8), 100)
@@ -215,7 +260,8 @@ def test_a_table_that_may_overflow_is_emptied_in_time(monkeypatch):
         counts = make()
         for scores in frames:
             counts.add(scores, labels)
-        assert max(run.counts[:].max() for _, run in counts._store._all_runs()) > 200
+        in_table = counts._store._table.run(1).counts[:].sum()
+        assert 0 < in_table <= 1000
         assert every_figure(counts) == expected
 
 
@@ -239,16 +285,17 @@ def test_memory_stays_bounded_while_the_pixels_grow():
 
 
 def test_scores_of_different_precision_mix():
-    half = np.array([0.1, 0.25, 0.3], np.float16)
-    single = np.array([0.1, 0.25, 0.5], np.float32)
-    double = np.array([0.1, 0.25, 1e-60])
-    labels = np.array([0, 1, 1], np.uint8)
+    half = np.tile(np.array([0.1, 0.25, 0.3], np.float16), 9)
+    single = np.tile(np.array([0.1, 0.25, 0.5], np.float32), 9)
+    double = np.tile(np.array([0.1, 0.25, 1e-60]), 9)
+    labels = np.tile(np.array([0, 1, 1], np.uint8), 9)
     parts = [half, single, double]
+    parts += parts  # so that every one finds what the others left
     expected = every_figure(
-        count(np.concatenate([part.astype(np.float64) for part in parts]), np.tile(labels, 3))
+        count(np.concatenate([part.astype(np.float64) for part in parts]), np.tile(labels, 6))
     )
     for kind in KINDS:
-        for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        for order in ([0, 1, 2, 3, 4, 5], [2, 1, 0, 5, 3, 4], [0, 3, 1, 4, 2, 5]):
             with storage(kind) as make:
                 counts = make()
                 for index in order:
@@ -408,6 +455,16 @@ def test_damaged_files_are_refused(tmp_path, change, message):
     count(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 0, 1], np.uint8)).save(tmp_path)
     change(tmp_path)
     with pytest.raises((ValueError, OSError), match=message):
+        ScoreCounts.load(tmp_path)
+
+
+def test_order_is_checked_across_the_parts_that_are_read(tmp_path):
+    scores = np.arange(1.0, 13.0, dtype=np.float32)
+    count(scores, np.tile(np.array([0], np.uint8), 12)).save(tmp_path)
+    keys = np.load(tmp_path / "0_keys.npy")
+    keys[5:] = keys[:7]
+    np.save(tmp_path / "0_keys.npy", keys)
+    with storage("spilled"), pytest.raises(ValueError, match="ascend"):
         ScoreCounts.load(tmp_path)
 
 

@@ -81,7 +81,7 @@ def test_one_small_frame_is_exact(seed):
 
 def test_thresholds_are_numpy_quantiles():
     generator = np.random.default_rng(0)
-    scores = generator.standard_normal(5000)
+    scores = generator.standard_normal(5000) ** 3
     labels = (generator.random(5000) < 0.3).astype(np.uint8)
     curve = BinnedCurve()
     curve.add(scores, labels)
@@ -111,6 +111,10 @@ def test_scores_beyond_the_uniform_range_count_below_every_threshold():
     # Half the outliers are found with no false positive, the rest only with everything.
     assert metrics["AP"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 5)
     assert metrics["FPR95"] == 1.0
+    # The upper end itself belongs to the range.
+    curve = BinnedCurve("uniform")
+    curve.add(np.array([1.01, 0.5]), np.array([1, 0], np.uint8))
+    assert curve.metrics(RULE)["AP"] == 1.0
 
 
 def test_frames_of_one_class_only_and_constant_scores():

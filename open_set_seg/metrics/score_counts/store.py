@@ -157,8 +157,8 @@ class KeyStore:
                 runs[:] = [
                     self._spill([run], run.counts.dtype) if run.memory else run for run in runs
                 ]
-        if sum(not run.memory for runs in self._runs for run in runs) > MOST_FILE_RUNS:
-            self._compact_files()
+            if sum(len(runs) for runs in self._runs) > MOST_FILE_RUNS:
+                self._compact_files()
 
     def _runs_bytes(self) -> int:
         return sum(run.memory for runs in self._runs for run in runs)
@@ -180,18 +180,18 @@ class KeyStore:
                 runs[:] = [run for run in runs if not run.memory] + [run]
 
     def _compact_files(self) -> None:
-        """The same with those in scratch files; the old files go when nobody uses them."""
+        """The same when all are in scratch files; the old files go when nobody uses them."""
         self._scratch = Scratch(self._scratch.folder)
         for runs in self._runs:
-            in_files = [(0, run) for run in runs if not run.memory]
-            if in_files:
-                largest = sum(np.iinfo(run.counts.dtype).max for _, run in in_files)
-                pieces = add_up(in_files, self._piece, ascending=True)
-                merged = self._spill(
-                    (Run.of(keys, counts[0]) for keys, counts in pieces),
-                    np.min_scalar_type(min(largest, np.iinfo(np.uint64).max)),
-                )
-                runs[:] = [run for run in runs if run.memory] + [merged]
+            if len(runs) > 1:
+                largest = sum(int(np.iinfo(run.counts.dtype).max) for run in runs)
+                pieces = add_up([(0, run) for run in runs], self._piece, ascending=True)
+                runs[:] = [
+                    self._spill(
+                        (Run.of(keys, counts[0]) for keys, counts in pieces),
+                        np.min_scalar_type(min(largest, 2**63)),
+                    )
+                ]
 
 
 def _shrinkage(runs: list[Run]) -> float:
