@@ -129,6 +129,18 @@ def test_training_never_imports_the_ros_side():
             assert name[:2] != ("open_set_seg", "ros"), path
 
 
+# Folders of the training house, likewise.
+TRAINING_LAYERS = {"datasets": 0, "sources": 1, "presentation": 1, "evaluation": 2}
+
+
+def test_arrows_between_folders_of_training_point_one_way():
+    for folder, layer in TRAINING_LAYERS.items():
+        for path in sorted((ROOT / "training" / folder).rglob("*.py")):
+            for name in imports_of(path):
+                if name[0] == "training" and name[1] in TRAINING_LAYERS and name[1] != folder:
+                    assert TRAINING_LAYERS[name[1]] < layer, f"{path} must not import {name[1]}"
+
+
 def test_names_that_say_nothing_are_not_used():
     banned = {"utils.py", "helpers.py", "common.py", "base.py", "misc.py"}
     used = {

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from open_set_seg.report.text import plain
-from training.evaluation.collection import collect_results
-from training.evaluation.differences import difference_table
-from training.evaluation.page import write_page
-from training.evaluation.runs import groups_of
-from training.evaluation.tables import comparison_tables
+from training.presentation.collection import collect_results
+from training.presentation.differences import difference_table
+from training.presentation.page import write_page
+from training.presentation.runs import groups_of
+from training.presentation.tables import comparison_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

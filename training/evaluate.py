@@ -33,13 +33,13 @@ from training.evaluation.passes import Pace, Ranks
 from training.evaluation.plans import Plan
 from training.evaluation.report import write_comparison, write_report
 from training.evaluation.runner import Evaluation
-from training.evaluation.sources import (
+from training.presentation.tables import terminal_table
+from training.sources import (
     EvaluationError,
     SourceOptions,
     distinct_names,
     open_source,
 )
-from training.evaluation.tables import terminal_table
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -24,8 +24,8 @@ from training.datasets.frames import Dataset
 from training.datasets.loading import CorruptFrame, load_ahead
 from training.evaluate import add_model_options, source_options
 from training.evaluation.passes import Ranks
-from training.evaluation.sources import EvaluationError, ScoreMap, Source, open_source
 from training.evaluation.work_folder import claim, only_user
+from training.sources import EvaluationError, ScoreMap, Source, open_source
 
 # What the benchmark's code calls the folders of its data sets, whatever the split.
 FOLDERS = {

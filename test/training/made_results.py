@@ -15,7 +15,7 @@ from sklearn.metrics import (
 
 from open_set_seg.metrics.protocols import BANDS
 from training.datasets.frames import LabelledFrame
-from training.evaluation.pictures import frame_picture
+from training.presentation.pictures import frame_picture
 
 CLASSES = ("sky", "building", "road", "car")
 HEIGHT, WIDTH = 48, 96

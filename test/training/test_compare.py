@@ -7,7 +7,7 @@ from html_page import assert_self_contained
 from made_results import make_result
 
 from training.compare import main
-from training.evaluation.collection import collect_results
+from training.presentation.collection import collect_results
 
 
 def store(folder, **options):

@@ -6,8 +6,8 @@ from made_results import make_result
 
 from open_set_seg.metrics import ImageCounts
 from open_set_seg.metrics.bootstrap import image_intervals
-from training.evaluation.differences import difference_table, paired_differences
-from training.evaluation.runs import groups_of
+from training.presentation.differences import difference_table, paired_differences
+from training.presentation.runs import groups_of
 
 
 def keep(folder, shift, name="jsd", images=40, seed=3):

@@ -29,7 +29,7 @@ from training.evaluation.passes import Pace, Ranks
 from training.evaluation.plans import Plan
 from training.evaluation.runner import Evaluation
 from training.evaluation.seen import REGIONS
-from training.evaluation.sources import Answer, EvaluationError
+from training.sources import Answer, EvaluationError
 
 SEEDS = TEST_SEEDS[:3]
 SIMULATED = SimulatedFrames(SEEDS, 256, 128)

@@ -24,8 +24,8 @@ from training.datasets.frames import LabelledFrame
 from training.evaluate import main
 from training.evaluation.measures import FramePixels, PooledPixels, ResampledPixels
 from training.evaluation.seen import SeenFrame
-from training.evaluation.sources import Answer, EvaluationError, SourceOptions, open_source
 from training.evaluation.work_folder import Chunks, FrameNote, MapStore, claim, only_user
+from training.sources import Answer, EvaluationError, SourceOptions, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = ["made_networks:slow", "--label-space", "streethazards_12", "--scores", "jsd", "energy"]

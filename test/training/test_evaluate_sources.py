@@ -20,14 +20,14 @@ from open_set_seg.models import build_model
 from training.datasets import open_dataset
 from training.datasets.frames import LabelledFrame
 from training.evaluate import main
-from training.evaluation.sources import (
+from training.sources import (
     EvaluationError,
     SourceOptions,
     distinct_names,
-    name_of,
     open_source,
 )
-from training.evaluation.stored import read_map
+from training.sources.networks import name_of
+from training.sources.stored import read_map
 from training.submit import main as submit
 from training.submit import to_half
 

@@ -7,11 +7,11 @@ from html_page import assert_self_contained
 from made_results import make_result
 
 from training.datasets.frames import LabelledFrame
-from training.evaluation.page import evaluation_page, write_page
-from training.evaluation.pictures import OUTLIER_COLOUR, RINGED_PX, frame_picture
-from training.evaluation.plots import curve_figures
-from training.evaluation.runs import groups_of
-from training.evaluation.wording import percent
+from training.presentation.page import evaluation_page, write_page
+from training.presentation.pictures import OUTLIER_COLOUR, RINGED_PX, frame_picture
+from training.presentation.plots import curve_figures
+from training.presentation.runs import groups_of
+from training.presentation.wording import percent
 
 
 def titles(results, folders=None):

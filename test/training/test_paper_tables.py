@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from made_results import make_result
 
-from training.evaluation.papers import load_published
-from training.evaluation.wording import percent
 from training.paper_tables import commands, main, paper_tables
+from training.presentation.papers import load_published
+from training.presentation.wording import percent
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "paper_tables.md"
 

@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from open_set_seg.metrics.protocols import BANDS, PROTOCOLS
-from training.evaluation.papers import load_published, read_table
-from training.evaluation.published import comparable_rows, source_text
-from training.evaluation.wording import band_name
+from training.presentation.papers import load_published, read_table
+from training.presentation.published import comparable_rows, source_text
+from training.presentation.wording import band_name
 
 TABLES = load_published().tables
 

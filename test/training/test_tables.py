@@ -5,17 +5,17 @@ import re
 import pytest
 from made_results import make_result
 
-from training.evaluation.details import component_table, distance_table, frame_table
-from training.evaluation.recognition import matrix_table
-from training.evaluation.rules import pools_images, rule_sentences
-from training.evaluation.runs import groups_of
-from training.evaluation.tables import (
+from training.presentation.details import component_table, distance_table, frame_table
+from training.presentation.recognition import matrix_table
+from training.presentation.rules import pools_images, rule_sentences
+from training.presentation.runs import groups_of
+from training.presentation.tables import (
     comparison_table,
     comparison_tables,
     markdown_table,
     terminal_table,
 )
-from training.evaluation.wording import band_name, decimal, percent, score_title
+from training.presentation.wording import band_name, decimal, percent, score_title
 
 
 def texts(row):

@@ -1,1 +1,1 @@
-"""Checkpoints, foreign networks and stored score maps, measured under a named protocol."""
+"""One evaluation: what is measured on which frames, how often, and in which folder."""

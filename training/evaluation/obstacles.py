@@ -17,7 +17,7 @@ from open_set_seg.simulation import StereoFrame
 from training.datasets.simulated_frames import SimulatedFrame
 from training.evaluation.measures import intervals_of
 from training.evaluation.seen import SeenFrame
-from training.evaluation.sources import EvaluationError
+from training.sources import EvaluationError
 
 RANGES = ("exact disparity", "sensor disparity")
 # The same again with the true regions in place of the network's: what range and geometry are

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from training.datasets.frames import Dataset, LabelledFrame
 from training.datasets.loading import CorruptFrame, load_ahead
 from training.evaluation.seen import SeenFrame
-from training.evaluation.sources import EvaluationError
 from training.evaluation.work_folder import Chunks, FrameNote
+from training.sources import EvaluationError
 
 
 @dataclass(frozen=True)

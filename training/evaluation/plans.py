@@ -18,8 +18,8 @@ from training.evaluation.measures import FramePixels, PooledPixels, ResampledPix
 from training.evaluation.obstacles import CONDITIONS, NotExamined, Obstacles
 from training.evaluation.second_look import Components, FoldThreshold, OpenSet
 from training.evaluation.seen import PREDICTED_REGIONS
-from training.evaluation.sources import Source
 from training.evaluation.work_folder import Measure
+from training.sources import Source
 
 # Bytes for the counts of one process between two chunks; what is beyond lies in scratch files.
 MEMORY = 2**30

@@ -12,11 +12,11 @@ import cv2
 
 from training.datasets.frames import Dataset
 from training.datasets.loading import CorruptFrame, load_ahead
-from training.evaluation.page import write_page
-from training.evaluation.pictures import frame_picture
-from training.evaluation.sources import EvaluationError, Source
-from training.evaluation.tables import markdown_table
 from training.evaluation.work_folder import write_whole
+from training.presentation.page import write_page
+from training.presentation.pictures import frame_picture
+from training.presentation.tables import markdown_table
+from training.sources import EvaluationError, Source
 
 TABLE_FILE = "table.md"
 PAGE_FILE = "report.html"

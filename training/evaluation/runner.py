@@ -17,7 +17,7 @@ import torch
 
 from open_set_seg import __version__
 from training.datasets.frames import Dataset, LabelledFrame
-from training.evaluation.measures import ResampledPixels, empty_score
+from training.evaluation.measures import FramePixels, ResampledPixels, empty_score
 from training.evaluation.passes import Pace, Ranks, run_pass
 from training.evaluation.plans import (
     Measurable,
@@ -29,7 +29,6 @@ from training.evaluation.plans import (
 from training.evaluation.report import draw_frames
 from training.evaluation.second_look import Components
 from training.evaluation.seen import SeenFrame
-from training.evaluation.sources import Answer, EvaluationError, Source
 from training.evaluation.work_folder import (
     Chunks,
     FrameNote,
@@ -40,6 +39,7 @@ from training.evaluation.work_folder import (
     write_whole,
 )
 from training.run_state import code_revision
+from training.sources import Answer, EvaluationError, Source
 
 RESULT_FILE = "result.json"
 
@@ -189,7 +189,8 @@ class Evaluation:
 
     def _keep(self, measure: Measure, counts: Any) -> None:
         """Keep counts by image: what paired comparisons of two results are made of."""
-        if isinstance(measure, ResampledPixels | Components) and self._plan.repeats == 1:
+        kept = isinstance(measure, ResampledPixels | FramePixels | Components) and measure.resamples
+        if kept and self._plan.repeats == 1:
             place = self._folder / "counts" / measure.key
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)

@@ -29,7 +29,7 @@ from open_set_seg.metrics.score_counts.counts import MEMORY_LIMIT
 from training.evaluation.confusions import FrameConfusions, Values, mean_ious
 from training.evaluation.measures import intervals_of
 from training.evaluation.seen import SeenFrame
-from training.evaluation.sources import EvaluationError, ScoreMap
+from training.sources import EvaluationError, ScoreMap
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from open_set_seg.label_spaces import UNLABELLED, LabelSpace
 from open_set_seg.metrics import decode_distance
 from open_set_seg.metrics.protocols import DistanceRule
 from training.datasets.frames import LabelledFrame
-from training.evaluation.sources import Answer, EvaluationError, ScoreMap
+from training.sources import Answer, EvaluationError, ScoreMap
 
 ROAD_CLASSES = ("road", "road line")
 

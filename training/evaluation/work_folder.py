@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.seen import SeenFrame
-from training.evaluation.sources import EvaluationError
+from training.sources import EvaluationError
 
 FRAMES_FILE = "frames.json"
 LOCK_FILE = "lock"

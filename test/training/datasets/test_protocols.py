@@ -14,7 +14,7 @@ from open_set_seg.label_spaces import LABEL_SPACES
 from open_set_seg.metrics import PROTOCOLS, pixel_metrics
 from training.datasets import open_dataset
 from training.evaluate import main
-from training.evaluation.sources import SourceOptions, open_source
+from training.sources import SourceOptions, open_source
 
 HURRY = ["--threads", "1", "--workers", "0", "--device", "cpu"]
 SPACES = {

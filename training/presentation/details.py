@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from open_set_seg.report import Cell, Row, Table
-from training.evaluation.papers import load_published
-from training.evaluation.published import comparable_rows, source_text
-from training.evaluation.runs import Group, Run
-from training.evaluation.wording import DASH, band_name, decimal, percent, thousands
+from training.presentation.papers import load_published
+from training.presentation.published import comparable_rows, source_text
+from training.presentation.runs import Group, Run
+from training.presentation.wording import DASH, band_name, decimal, percent, thousands
 
 COMPONENT_NOTE = (
     "A true component counts as missed where its sIoU is below tau, a predicted one as false where "

@@ -20,15 +20,15 @@ from open_set_seg.report import (
     Text,
     save_page,
 )
-from training.evaluation import plots
-from training.evaluation.details import component_table, distance_table, frame_table
-from training.evaluation.differences import difference_table
-from training.evaluation.object_tables import object_figures, object_summary, tables_by_condition
-from training.evaluation.recognition import class_table, confusion_tables, open_set_tables
-from training.evaluation.rules import rule_sentences
-from training.evaluation.runs import Group, Result, Run, groups_of
-from training.evaluation.tables import comparison_tables, number_cell, region_table
-from training.evaluation.wording import METRICS, percent, score_title
+from training.presentation import plots
+from training.presentation.details import component_table, distance_table, frame_table
+from training.presentation.differences import difference_table
+from training.presentation.object_tables import object_figures, object_summary, tables_by_condition
+from training.presentation.recognition import class_table, confusion_tables, open_set_tables
+from training.presentation.rules import rule_sentences
+from training.presentation.runs import Group, Result, Run, groups_of
+from training.presentation.tables import comparison_tables, number_cell, region_table
+from training.presentation.wording import METRICS, percent, score_title
 
 FACTS = ("AP", "FPR95", "AUROC", "mean_F1", "open_mIoU", "closed_mIoU")
 RANKS = {"best": "Best", "worst": "Worst"}

@@ -10,11 +10,11 @@ import numpy as np
 
 from open_set_seg.report import Axis, Figure, Figures, Legend, Mark, Series, draw_lines, draw_steps
 from open_set_seg.report.svg import SLOTS
-from training.evaluation.papers import load_published
-from training.evaluation.published import comparable_rows, source_text
-from training.evaluation.rules import pools_images
-from training.evaluation.runs import Group, Run
-from training.evaluation.wording import band_name, plain_values
+from training.presentation.papers import load_published
+from training.presentation.published import comparable_rows, source_text
+from training.presentation.rules import pools_images
+from training.presentation.runs import Group, Run
+from training.presentation.wording import band_name, plain_values
 
 FIRST_RECALL = 2.0  # percent
 SMALLEST_RATE = 1e-3  # percent; what lies left of it on a logarithmic axis is drawn at its edge

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from training.evaluation.wording import METRICS
+from training.presentation.wording import METRICS
 
 _FIGURE = re.compile(r"(?P<value>\d+(\.\d+)?)(±(?P<deviation>\d+(\.\d+)?))?")
 FLAGS = {"auxiliary": "aux", "resynthesis": "resyn"}
@@ -136,7 +136,7 @@ def load_published() -> Published:
     Raises:
         ValueError: a row that does not fit its columns, or a figure that is no number.
     """
-    folder = resources.files("training.evaluation").joinpath("published")
+    folder = resources.files("training.presentation").joinpath("published")
     head = yaml.safe_load(folder.joinpath("papers.yaml").read_text(encoding="utf-8"))
     papers = {key: Paper(**entry) for key, entry in head["papers"].items()}
     tables: dict[str, PublishedTable] = {}

@@ -7,8 +7,8 @@ from pathlib import Path
 from open_set_seg.metrics import ComponentCounts, ImageCounts, ImageMetrics
 from open_set_seg.metrics.bootstrap import Interval, Statistics, differences_of, image_intervals
 from open_set_seg.report import Cell, Row, Table
-from training.evaluation.runs import Group, Run
-from training.evaluation.wording import METRICS, decimal, percent
+from training.presentation.runs import Group, Run
+from training.presentation.wording import METRICS, decimal, percent
 
 RESAMPLES = 2000
 LEVEL = 0.95

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from training.evaluation.wording import METRICS, score_title
+from training.presentation.wording import METRICS, score_title
 
 Result: TypeAlias = Mapping[str, Any]
 

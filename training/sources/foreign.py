@@ -23,7 +23,8 @@ from open_set_seg.checkpoint import CheckpointMetadata, hash_weights
 from open_set_seg.label_spaces import LABEL_SPACES, LabelSpace
 from open_set_seg.models import SegmentationOutput
 from open_set_seg.segmenter import OpenSetSegmenter
-from training.evaluation.sources import EvaluationError, NetworkSource, SourceOptions, name_of
+from training.sources.answers import EvaluationError, SourceOptions
+from training.sources.networks import NetworkSource, name_of
 
 _ZIP = b"PK\x03\x04"
 _ONNX = b"\x08"  # the first field of an ONNX file is its version, a number

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.evaluation.runs import Result
+from training.presentation.runs import Result
 
 RESULT_FILE = "result.json"
 

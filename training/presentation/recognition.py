@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from open_set_seg.report import Cell, Row, Table
-from training.evaluation.runs import Group
-from training.evaluation.wording import decimal, percent
+from training.presentation.runs import Group
+from training.presentation.wording import decimal, percent
 
 FOLD_HEADER = (
     "fold", "images", "threshold", "open mIoU %", "closed mIoU %", "mIoU K+1 %", "IoU of unknown %",

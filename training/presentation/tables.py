@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from open_set_seg.report import Cell, Row, Table
 from open_set_seg.report.text import markdown, plain
-from training.evaluation.details import component_table, distance_table
-from training.evaluation.object_tables import object_tables
-from training.evaluation.papers import load_published
-from training.evaluation.published import Comparable, comparable_rows, needs_text, source_text
-from training.evaluation.recognition import class_table, open_set_tables
-from training.evaluation.runs import Group, Number, Result, groups_of
-from training.evaluation.wording import DASH, METRICS, percent
+from training.presentation.details import component_table, distance_table
+from training.presentation.object_tables import object_tables
+from training.presentation.papers import load_published
+from training.presentation.published import Comparable, comparable_rows, needs_text, source_text
+from training.presentation.recognition import class_table, open_set_tables
+from training.presentation.runs import Group, Number, Result, groups_of
+from training.presentation.wording import DASH, METRICS, percent
 
 SMALL_SAMPLE = 100
 _AFTER = ("needs", "source")

@@ -14,7 +14,7 @@ import numpy as np
 
 from open_set_seg.label_spaces import LabelSpace
 from training.datasets.frames import LabelledFrame
-from training.evaluation.sources import Answer, EvaluationError, ScoreMap, SourceOptions
+from training.sources.answers import Answer, EvaluationError, ScoreMap, SourceOptions
 
 SCORE = "stored"
 _HDF5 = (".hdf5", ".h5")

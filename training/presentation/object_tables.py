@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from open_set_seg.report import Axis, Figure, Figures, Row, Series, Table, draw_lines
-from training.evaluation.runs import Group
-from training.evaluation.wording import band_name, decimal, percent, plain_values
+from training.presentation.runs import Group
+from training.presentation.wording import band_name, decimal, percent, plain_values
 
 HEADER = (
     "objects", "recall %", "false/frame", "rel. error %", "bias m", "spread m", "bias/sigma",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training.evaluation.papers import (
+from training.presentation.papers import (
     FLAGS,
     Measurement,
     Paper,

@@ -1,0 +1,1 @@
+"""Results for readers: tables, charts, pages, and the papers' figures beside ours."""

@@ -1,0 +1,16 @@
+"""Where scores come from: our checkpoints, networks of others, or score maps in files."""
+
+from training.sources.answers import Answer, EvaluationError, ScoreMap, Source, SourceOptions
+from training.sources.networks import NetworkSource
+from training.sources.opening import distinct_names, open_source
+
+__all__ = [
+    "Answer",
+    "EvaluationError",
+    "NetworkSource",
+    "ScoreMap",
+    "Source",
+    "SourceOptions",
+    "distinct_names",
+    "open_source",
+]

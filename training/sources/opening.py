@@ -1,0 +1,43 @@
+"""Tells from what a command line names which kind of source it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.sources import foreign, stored
+from training.sources.answers import Source, SourceOptions
+from training.sources.networks import open_checkpoint
+
+
+def open_source(specification: str, options: SourceOptions) -> Source:
+    """The source that a command line names.
+
+    Args:
+        specification: a checkpoint, TorchScript or ONNX file, ``package.module:factory``, or a
+            folder of score maps. Files are told apart by their content.
+        options: see ``SourceOptions``.
+
+    Raises:
+        ValueError: no such thing, or options that do not fit; one line that says what is wrong.
+    """
+    path = Path(specification)
+    if path.is_dir():
+        return stored.open_stored_maps(path, options)
+    if ":" in specification and not path.exists():
+        return foreign.open_factory(specification, options)
+    if foreign.is_torchscript(path):
+        return foreign.open_torchscript(path, options)
+    if foreign.is_onnx(path):
+        return foreign.open_onnx(path, options)
+    return open_checkpoint(path, options)
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """The same names, the second of two equal ones with ``-2`` and so on."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return result
