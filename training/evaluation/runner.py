@@ -189,8 +189,10 @@ class Evaluation:
 
     def _keep(self, measure: Measure, counts: Any) -> None:
         """Keep counts by image: what paired comparisons of two results are made of."""
-        kept = isinstance(measure, ResampledPixels | FramePixels | Components) and measure.resamples
-        if kept and self._plan.repeats == 1:
+        by_image = isinstance(measure, ResampledPixels | Components) or (
+            isinstance(measure, FramePixels) and measure.figures
+        )
+        if by_image and self._plan.bootstrap and self._plan.repeats == 1:
             place = self._folder / "counts" / measure.key
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
