@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,13 @@ def test_info_says_what_a_checkpoint_is(model, capsys):
     told = capsys.readouterr().out
     for text in ("swiftnet_rn18", "width 0.25", "streethazards_12", "jsd", "mean_iou", "0.125"):
         assert text in told
+
+
+def test_info_says_what_computes_the_head(model, capsys):
+    assert cli.main(["info", str(model)]) == 0
+    assert re.search(
+        r"^head +(C kernel|tiled PyTorch) \(.+\) on the CPU$", capsys.readouterr().out, re.M
+    )
 
 
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path, scene, model, pair, capsys):

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the description of a checkpoint."""
     from open_set_seg.checkpoint import DEMO_CHECKPOINT, load_checkpoint
+    from open_set_seg.head import head_backend
     from open_set_seg.models import count_multiply_adds, count_parameters
 
     image_width, image_height = _read_size(options.size)
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
         f"{image_width} x {image_height}",
         "classes": f"{space.num_classes} of {space.name}: {', '.join(space.classes)}",
         "score": f"{metadata.score}, temperature {metadata.temperature:g}",
+        "head": f"{head_backend()} on the CPU",
         "threshold": f"{metadata.threshold:g} {_in_brackets(metadata.threshold_rule)}",
         "made by": f"open_set_seg {metadata.package_version} "
         + _in_brackets(metadata.code_revision or ""),

@@ -10,7 +10,7 @@
 #error "the roundings below need float arithmetic in float"
 #endif
 
-#define LANES 32
+#define LANES 16
 #define GROUP 32 /* classes that are summed apart, so that 254 roundings do not add up */
 #define LN2 0.69314718055994530942
 #define INLINE static inline __attribute__((always_inline))

@@ -1,0 +1,188 @@
+"""What the open-set head costs on a CPU, beside the textbook's head and a closed-set arg-max.
+
+    python -m benchmarks.head --width 2048 --height 1024
+
+All variants take turns in one process, so that a busy machine is busy for all of them. Writes
+benchmarks/results/head.json: medians, spreads, and how many times each is above the floor, which is
+the bytes that must move (logits in, label and score out) over the measured copy bandwidth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.machine import ROOT, save_result
+from open_set_seg.head import ScoreChannel, _compute_by_tiles, head_backend
+from open_set_seg.kernels import HeadKernel, KernelChannel
+from open_set_seg.scores import SCORES, jsd_maximum
+
+TEMPERATURE = 2.0
+Variants = dict[str, Callable[[], Any]]
+
+
+def main() -> None:
+    """Measure all variants and write the result."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--width", type=int, default=2048)
+    parser.add_argument("--height", type=int, default=1024)
+    parser.add_argument("--classes", type=int, default=19)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--name", default="head", help="of the result file")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    size = (options.height, options.width)
+    logits = make_logits(options.classes, size)
+    with torch.inference_mode():
+        variants = make_variants(logits, size, options.threads)
+        differences = compare_with_definition(logits, size, options.threads)
+        load_before = os.getloadavg()[0]
+        times = take_turns(variants, options.rounds)
+        bandwidth = measure_bandwidth()
+    moved = logits.numel() * 4 + math.prod(size) * (1 + 4)
+    floor_ms = moved / bandwidth * 1e3
+    result = {
+        "what": "head",
+        **vars(options),
+        "backend": head_backend(),
+        "load_average_before": round(load_before, 2),
+        "bytes_that_must_move": moved,
+        "copy_bandwidth_GB_per_s": round(bandwidth / 1e9, 2),
+        "floor_ms": round(floor_ms, 3),
+        "differences_from_float64": differences,
+        "results": summarise(times, floor_ms),
+    }
+    save_result(ROOT / "benchmarks" / "results" / f"{options.name}.json", result)
+
+
+def make_logits(classes: int, size: tuple[int, int]) -> Tensor:
+    """Smooth regions of sure and unsure classes, at a quarter of the image's size."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(1, classes, size[0] // 32, size[1] // 32, generator=generator) * 6.0
+    return functional.interpolate(coarse, size=(size[0] // 4, size[1] // 4), mode="bicubic")
+
+
+def textbook_head(logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Upsampling, softmax, mixture, two divergences and arg-max, each on the whole image."""
+    full = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    probability = torch.softmax(full / TEMPERATURE, dim=1)
+    uniform = torch.full_like(probability, 1.0 / logits.shape[1])
+    mixture = (probability + uniform) / 2.0
+    tiny = torch.finfo(probability.dtype).tiny
+    of_uniform = (uniform * (uniform / mixture).log()).sum(dim=1)
+    of_probability = (probability * (probability / mixture).clamp(min=tiny).log()).sum(dim=1)
+    divergence = (of_uniform + of_probability) / 2.0
+    return full.argmax(dim=1), 1.0 - divergence / jsd_maximum(logits.shape[1])
+
+
+def make_variants(logits: Tensor, size: tuple[int, int], threads: int) -> Variants:
+    """Name -> what to time."""
+
+    def upsample() -> Tensor:
+        return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+    jsd = [_channel("jsd")]
+    kernel = HeadKernel()
+    channels_last = logits.contiguous(memory_format=torch.channels_last)
+    odd = (size[0] - 1, size[1] - 1)
+    variants: Variants = {
+        "textbook": lambda: textbook_head(logits, size),
+        "closed set: upsample + argmax": lambda: upsample().argmax(dim=1),
+        "closed set: upsample + max": lambda: upsample().max(dim=1),
+        "tiled PyTorch, jsd": lambda: _compute_by_tiles(logits, size, [ScoreChannel("jsd")]),
+        "kernel, arg-max alone": lambda: kernel(logits, size, [], threads),
+        **{
+            f"kernel, {name}": partial(kernel, logits, size, [_channel(name)], threads)
+            for name in SCORES
+        },
+        "kernel, all five scores": lambda: kernel(
+            logits, size, [_channel(name) for name in SCORES], threads
+        ),
+        "kernel, jsd, channels-last logits": lambda: kernel(channels_last, size, jsd, threads),
+        "kernel, jsd, one row and column less": lambda: kernel(logits, odd, jsd, threads),
+        "kernel, jsd, one thread": lambda: kernel(logits, size, jsd, 1),
+    }
+    for level in range(kernel.best_level):
+        lower = HeadKernel(level=level)
+        name = f"kernel, jsd, {lower.instructions} only"
+        variants[name] = partial(lower, logits, size, jsd, threads)
+    return variants
+
+
+def compare_with_definition(
+    logits: Tensor, size: tuple[int, int], threads: int
+) -> dict[str, dict[str, float]]:
+    """Largest difference of JSD, and the labels that differ, from the textbook in float64."""
+    labels, expected = textbook_head(logits.double(), size)
+    nearest, (values,), _ = HeadKernel()(logits, size, [_channel("jsd")], threads)
+    tiled, (tiled_values,) = _compute_by_tiles(logits, size, [ScoreChannel("jsd")])
+    return {
+        name: {
+            "jsd": float((score - expected).abs().max()),
+            "labels": int((label != labels).sum()),
+        }
+        for name, label, score in (
+            ("textbook, float32", *textbook_head(logits, size)),
+            ("tiled PyTorch", tiled, tiled_values),
+            ("kernel", nearest, values),
+        )
+    }
+
+
+def take_turns(variants: Variants, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of every variant in every round; the first round only warms up."""
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds + 1):
+        for name, run in variants.items():
+            start = time.perf_counter()
+            run()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return {name: values[1:] for name, values in times.items()}
+
+
+def measure_bandwidth() -> float:
+    """Bytes a second, read and written, of copying what fits in no cache: the best of ten."""
+    source = torch.ones(64 * 2**20)
+    target = torch.empty_like(source)
+    best = math.inf
+    for _ in range(10):
+        start = time.perf_counter()
+        target.copy_(source)
+        best = min(best, time.perf_counter() - start)
+    return 2 * source.numel() * 4 / best
+
+
+def summarise(times: dict[str, list[float]], floor_ms: float) -> list[dict[str, Any]]:
+    """Medians and spreads; ratios are medians of the rounds' ratios."""
+    rows = []
+    for name, values in times.items():
+        p10, p50, p90 = np.percentile(values, (10, 50, 90)).tolist()
+        row: dict[str, Any] = {"variant": name, "ms": {"p10": p10, "p50": p50, "p90": p90}}
+        for other in ("textbook", "closed set: upsample + argmax", "tiled PyTorch, jsd"):
+            ratio = float(np.median(np.divide(times[other], values)))
+            row[f"times faster than {other}"] = round(ratio, 2)
+        row["times the floor"] = round(p50 / floor_ms, 1)
+        rows.append(row)
+    return rows
+
+
+def _channel(score: str) -> KernelChannel:
+    maximum = 1.0 if SCORES[score].bounded else math.inf
+    return KernelChannel(score, SCORES[score].temperature, maximum)
+
+
+if __name__ == "__main__":
+    main()
