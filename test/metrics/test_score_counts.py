@@ -153,6 +153,12 @@ def test_of_equal_f1_the_highest_threshold_counts_wherever_the_curve_is_cut():
         assert metrics["best_F1_threshold"] == 1.0
 
 
+def test_a_straight_piece_of_the_curve_may_be_cut():
+    steps = [tuple(np.array([value]) for value in (-float(i), 1, 1)) for i in range(40)]
+    rule = PixelRule(operating_point="above_thinned", tpr=0.3)
+    assert curve_metrics(accumulate(steps), 40, 40, rule)["FPR95"] == 1
+
+
 @settings(max_examples=40, deadline=None)
 @given(problems, st.sampled_from(POINTS), st.sampled_from([0.95, 0.5, 0.25]))
 def test_cutting_the_curve_into_points_changes_nothing(problem, point, tpr):
@@ -232,6 +238,30 @@ def test_pages_and_scratch_files_are_really_used():
         runs = [run for _, run in counts._store._all_runs()]
         assert runs
         assert not any(run.memory for run in runs)
+
+
+def test_runs_in_files_stay_when_those_in_memory_are_added_up():
+    scores, labels = np.arange(2000, dtype=np.float32), np.tile(np.array([0, 1], np.uint8), 1000)
+    frames = [(scores, labels)] + [(scores[i : i + 4] + 0.5, labels[:4]) for i in range(20)]
+    with storage("spilled"):
+        counts = ScoreCounts(memory_limit=4000)
+        for frame in frames:
+            counts.add(*frame)
+            counts.range()  # counts what is pending
+        runs = [run for _, run in counts._store._all_runs()]
+        assert any(run.memory for run in runs)
+        assert not all(run.memory for run in runs)
+        whole = count(*(np.concatenate(part) for part in zip(*frames, strict=True)))
+        assert every_figure(counts) == every_figure(whole)
+
+
+def test_counts_outgrow_their_type_when_files_are_added_up():
+    labels = np.repeat(np.array([0, 1], np.uint8), 10)
+    with storage("spilled") as make:
+        counts = make()
+        for _ in range(60):
+            counts.add(np.full(20, 0.25), labels)
+        assert counts.histogram([0, 1])[0].tolist() == [600]
 
 
 @pytest.mark.parametrize("kind", ["paged", "spilled"])
