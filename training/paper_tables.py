@@ -13,11 +13,11 @@ from pathlib import Path
 
 from open_set_seg.report import Cell, Row, Table
 from open_set_seg.report.text import markdown
+from training.presentation.cells import number_cell
 from training.presentation.collection import collect_results
 from training.presentation.papers import Measurement, Published, PublishedTable, load_published
 from training.presentation.published import needs_text, source_text
 from training.presentation.runs import Result, Run, groups_of
-from training.presentation.tables import number_cell
 from training.presentation.wording import DASH, METRICS, band_name, percent, score_title
 
 WIDEST = 9  # columns of figures in one table; wider ones are printed by data set

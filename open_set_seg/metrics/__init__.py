@@ -9,9 +9,9 @@ from open_set_seg.metrics.confusion import ConfusionMatrix, OpenWorldConfusionMa
 from open_set_seg.metrics.distance import DistanceCounts, decode_distance
 from open_set_seg.metrics.image_counts import ImageCounts
 from open_set_seg.metrics.image_metrics import ImageMetrics
+from open_set_seg.metrics.object_bands import BandMetrics
 from open_set_seg.metrics.object_matching import Matching, MatchRule, TrueObject, match_objects
 from open_set_seg.metrics.objects import (
-    BandMetrics,
     ObjectCounts,
     ObjectMetrics,
     object_metrics,

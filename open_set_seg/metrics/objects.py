@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from open_set_seg.frame import Obstacle
+from open_set_seg.metrics.object_bands import BandMetrics, summarise_band, weighted_medians
 from open_set_seg.metrics.object_matching import (
     FalseDetection,
     FrameObjects,
@@ -38,41 +39,7 @@ SIZES: tuple[Band, ...] = (
     (1600.0, 6400.0),
     (6400.0, math.inf),
 )
-# The median of |x| of a standard Gaussian, inverted: makes a median deviation a standard deviation.
-MAD_TO_SIGMA = 1.482602218505602
 FILE = "objects.json"
-
-
-@dataclass(frozen=True)
-class BandMetrics:
-    """What happened in one band of distance, or of size; NaN where there was nothing to measure.
-
-    Attributes:
-        band: [near, far) in metres; of size: [fewest, most) in pixels.
-        objects: true objects whose true distance (whose visible pixels) are in the band.
-        found: how many of them were found.
-        recall: found / objects.
-        false_per_frame: false detections whose *measured* distance (whose area) is in the band,
-            per frame.
-        measured: found objects with a known measured distance.
-        median_relative_error: median of |measured - true| / true.
-        bias: median of measured - true, metres.
-        spread: robust standard deviation of measured - true (1.4826 x MAD), metres.
-        bias_in_sigmas: median of (measured - true) / stated sigma.
-        spread_in_sigmas: its robust standard deviation: 1 where the stated sigma is honest.
-    """
-
-    band: Band
-    objects: int
-    found: int
-    recall: float
-    false_per_frame: float
-    measured: int
-    median_relative_error: float
-    bias: float
-    spread: float
-    bias_in_sigmas: float
-    spread_in_sigmas: float
 
 
 @dataclass(frozen=True)
@@ -178,12 +145,12 @@ class ObjectCounts:
         def by_distance(band: Band) -> BandMetrics:
             inside = [one for one in outcomes if band[0] <= one.distance < band[1]]
             wrong = sum(band[0] <= one.distance < band[1] for one in false)
-            return _summarise(band, inside, wrong, len(frames))
+            return summarise_band(band, inside, wrong, len(frames))
 
         def by_size(size: Band) -> BandMetrics:
             inside = [one for one in outcomes if size[0] <= one.visible_px < size[1]]
             wrong = sum(size[0] <= one.area_px < size[1] for one in false)
-            return _summarise(size, inside, wrong, len(frames))
+            return summarise_band(size, inside, wrong, len(frames))
 
         return ObjectMetrics(
             frames=len(frames),
@@ -195,14 +162,19 @@ class ObjectCounts:
             sizes=tuple(map(by_size, sizes)),
         )
 
-    def statistics(self, weights: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float64]]:
-        """``recall`` and ``false_per_frame`` of B resamples, objects of whatever distance and size.
+    def statistics(
+        self, weights: NDArray[np.integer[Any]], band: Band | None = None, size: Band | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """``recall``, ``false_per_frame`` and ``median_relative_error`` of B resamples.
 
         Args:
             weights: (B, n), how often each frame of ``ids`` is drawn.
+            band: only what lies in this interval of distance; None: at whatever distance, unknown
+                ones included.
+            size: only what lies in this interval of size; None: of whatever size.
 
         Returns:
-            (B,) each; recall is NaN in a resample without objects.
+            (B,) each; NaN in a resample without anything to measure.
 
         Raises:
             ValueError: weights of another number of frames.
@@ -210,14 +182,30 @@ class ObjectCounts:
         frames = [self._frames[name] for name in self.ids]
         if weights.ndim != 2 or weights.shape[1] != len(frames) or not frames:
             raise ValueError(f"weights of shape {weights.shape} for {len(frames)} frames")
-        counts = [
-            (sum(one.found for one in frame.outcomes), len(frame.outcomes), len(frame.false))
-            for frame in frames
+
+        def counted(distance: float, pixels: int) -> bool:
+            near = band is None or band[0] <= distance < band[1]
+            return near and (size is None or size[0] <= pixels < size[1])
+
+        inside = [
+            (row, one)
+            for row, frame in enumerate(frames)
+            for one in frame.outcomes
+            if counted(one.distance, one.visible_px)
         ]
-        found, objects, false = (weights @ np.array(counts, np.int64)).T
-        recall = np.full(found.shape, np.nan)
+        false = [sum(counted(one.distance, one.area_px) for one in f.false) for f in frames]
+        drawn = weights[:, [row for row, _ in inside]].astype(np.int64)
+        objects = drawn.sum(axis=1)
+        recall = np.full(len(weights), np.nan)
+        found = drawn @ np.array([one.found for _, one in inside], np.int64)
         np.divide(found, objects, out=recall, where=objects > 0)
-        return {"recall": recall, "false_per_frame": false / weights.sum(axis=1)}
+        error = np.array([abs(one.measured - one.distance) / one.distance for _, one in inside])
+        known = np.isfinite(error)
+        return {
+            "recall": recall,
+            "false_per_frame": weights @ np.array(false, np.int64) / weights.sum(axis=1),
+            "median_relative_error": weighted_medians(error[known], drawn[:, known]),
+        }
 
 
 def object_metrics(
@@ -239,32 +227,3 @@ def object_metrics(
     for index, (obstacles, objects) in enumerate(frames):
         counts.add(f"{index:09d}", obstacles, objects)
     return counts.metrics(bands)
-
-
-def _summarise(band: Band, inside: list[Outcome], false: int, frames: int) -> BandMetrics:
-    found = sum(outcome.found for outcome in inside)
-    known = [outcome for outcome in inside if math.isfinite(outcome.measured)]
-    true = np.array([outcome.distance for outcome in known])
-    error = np.array([outcome.measured for outcome in known]) - true
-    in_sigmas = error / np.array([outcome.sigma for outcome in known])
-    return BandMetrics(
-        band=band,
-        objects=len(inside),
-        found=found,
-        recall=found / len(inside) if inside else math.nan,
-        false_per_frame=false / frames,
-        measured=len(known),
-        median_relative_error=_median(np.abs(error) / true),
-        bias=_median(error),
-        spread=_spread(error),
-        bias_in_sigmas=_median(in_sigmas),
-        spread_in_sigmas=_spread(in_sigmas),
-    )
-
-
-def _median(values: NDArray[np.float64]) -> float:
-    return float(np.median(values)) if values.size else math.nan
-
-
-def _spread(values: NDArray[np.float64]) -> float:
-    return MAD_TO_SIGMA * _median(np.abs(values - np.median(values))) if values.size else math.nan

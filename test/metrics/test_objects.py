@@ -244,6 +244,15 @@ def test_weighted_statistics_are_those_of_the_repeated_frames():
         metrics = object_metrics(repeated, bands=everything)
         assert statistics["recall"][row] == pytest.approx(metrics.overall.recall)
         assert statistics["false_per_frame"][row] == pytest.approx(metrics.false_per_frame)
+        error = metrics.overall.median_relative_error
+        assert statistics["median_relative_error"][row] == pytest.approx(error, nan_ok=True)
+        by_band = object_metrics(repeated)
+        strata = [*((one, {"band": one.band}) for one in by_band.bands),
+                  *((one, {"size": one.band}) for one in by_band.sizes)]  # fmt: skip
+        for expected, stratum in strata:
+            for key, values in counts.statistics(weights, **stratum).items():
+                figure = getattr(expected, key)
+                assert values[row] == pytest.approx(figure, nan_ok=True), (key, stratum)
     assert np.isnan(counted([([], [])], "a").statistics(np.array([[1]]))["recall"]).all()
     with pytest.raises(ValueError, match="6 frames"):
         counts.statistics(np.ones((2, 5), np.int64))

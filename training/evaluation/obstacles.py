@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,16 @@ class Obstacles:
     def report(self, counts: ObjectCounts, result: dict[str, Any]) -> None:
         """See ``Measure``."""
         found = dataclasses.asdict(counts.metrics())
-        found["intervals"] = intervals_of(counts.statistics, len(counts.ids), self.resamples)
+        found["intervals"] = self._intervals(counts)
+        for row in (*found["bands"], found["overall"]):
+            row["intervals"] = self._intervals(counts, band=row["band"])
+        for row in found["sizes"]:
+            row["intervals"] = self._intervals(counts, size=row["band"])
         result["objects"] = (result["objects"] or {}) | {self.condition: found}
+
+    def _intervals(self, counts: ObjectCounts, **stratum: Any) -> dict[str, Any] | None:
+        statistics = partial(counts.statistics, **stratum)
+        return intervals_of(statistics, len(counts.ids), self.resamples)
 
 
 class Tally:

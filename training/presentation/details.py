@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from open_set_seg.report import Cell, Row, Table
+from training.presentation.cells import interval_cell
 from training.presentation.papers import load_published
 from training.presentation.published import comparable_rows, source_text
 from training.presentation.runs import Group, Run
@@ -28,9 +29,8 @@ def component_table(group: Group) -> Table | None:
             counts = " / ".join(f"{at[key]:g}" for key in ("TP", "FP", "FN"))
             cells.append(Cell(percent(at["F1"]), counts))
         rows.append(Row((decimal(one["tau"]), *cells)))
-    rows.append(Row(("mean F1", *(percent(each["mean_F1"]) for each in found)), "total"))
-    for key, title in (("sIoU_gt", "sIoU-gt"), ("PPV", "PPV")):
-        rows.append(Row((title, *(percent(each[key]) for each in found)), "total"))
+    for key, title in (("mean_F1", "mean F1"), ("sIoU_gt", "sIoU-gt"), ("PPV", "PPV")):
+        rows.append(Row((title, *(interval_cell(each, key) for each in found)), "total"))
     rows.append(Row(("threshold", *(decimal(each["threshold"], 4) for each in found))))
     header = ("tau", *(f"{run.name}, F1 %" for run in runs))
     return Table(header, tuple(rows), caption="Components", notes=(COMPONENT_NOTE,))
@@ -50,13 +50,13 @@ def distance_table(group: Group) -> Table | None:
         rows.append(Row((f"{metric}, %",), "group"))
         for run in runs:
             by_band = {band_name(one["band"]): one for one in run.content["distance"]["bands"]}
-            figures = [percent(by_band.get(name, {}).get(metric)) for name in names]
+            figures = [interval_cell(by_band.get(name, {}), metric) for name in names]
             after = ("ours",) if published else ()
             rows.append(Row((Cell(run.name, slot=run.slot), *figures, *after), "ours"))
         for one in published:
             if one.measurement.metric == metric:
-                figures = [one.values[name].text if name in one.values else DASH for name in names]
-                rows.append(Row((one.row.method, *figures, source_text(one.row, papers))))
+                texts = [one.values[name].text if name in one.values else DASH for name in names]
+                rows.append(Row((one.row.method, *texts, source_text(one.row, papers))))
     rows.append(Row(("pixels of the data set",), "group"))
     for key in ("outliers", "inliers"):
         counts = [thousands(one[key]) for one in bands]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from open_set_seg.report import Axis, Figure, Figures, Row, Series, Table, draw_lines
+from training.presentation.cells import interval_cell
+from training.presentation.plots import interval_limits
 from training.presentation.runs import Group
 from training.presentation.wording import band_name, decimal, percent, plain_values
 
@@ -34,9 +36,10 @@ def tables_by_condition(group: Group) -> dict[str, list[Table]]:
 def _tables(title: str, found: Mapping[str, Any]) -> list[Table]:
     rows = [_row(band_name(one["band"]), one) for one in found["bands"]]
     rows.append(_row("all", found["overall"], "total"))
+    false = interval_cell(found, "false_per_frame", decimal)
     note = (
-        f"All false obstacles a frame: {decimal(found['false_per_frame'])}, of unknown "
-        f"distance {decimal(found['false_of_unknown_distance_per_frame'])}."
+        f"All false obstacles a frame: {false.text}{f' ({false.note})' if false.note else ''}, of "
+        f"unknown distance {decimal(found['false_of_unknown_distance_per_frame'])}."
     )
     header = ("distance, m", *HEADER)
     tables = [Table(header, tuple(rows), f"Obstacles, {title}", (note,))]
@@ -68,8 +71,10 @@ def object_figures(group: Group) -> Figures | None:
     ):
         series = []
         for slot, (name, found) in enumerate(conditions):
-            values = 100 * plain_values(one[key] for one in found["bands"])
-            series.append(Series(name, range(len(values)), values, slot, points=True))
+            bands = found["bands"]
+            values = 100 * plain_values(one[key] for one in bands)
+            low, high = (interval_limits(bands, key, end) for end in ("low", "high"))
+            series.append(Series(name, range(len(values)), values, slot, low, high, points=True))
         highest = max((v for one in series for v in one.y if v == v), default=0.0)
         limits = (0.0, 100.0) if key == "recall" else (0.0, 1.08 * highest or 1.0)
         x, y = Axis("distance, m", names=names), Axis(label, limits)
@@ -94,9 +99,9 @@ def _row(name: str, one: Mapping[str, Any], kind: Literal["plain", "total"] = "p
         (
             name,
             str(one["objects"]),
-            percent(one["recall"]),
-            decimal(one["false_per_frame"], 3),
-            percent(one["median_relative_error"], 2),
+            interval_cell(one, "recall"),
+            interval_cell(one, "false_per_frame", decimal),
+            interval_cell(one, "median_relative_error", lambda value: percent(value, 2)),
             decimal(one["bias"], 3),
             decimal(one["spread"], 3),
             decimal(one["bias_in_sigmas"]),

@@ -21,13 +21,14 @@ from open_set_seg.report import (
     save_page,
 )
 from training.presentation import plots
+from training.presentation.cells import number_cell
 from training.presentation.details import component_table, distance_table, frame_table
 from training.presentation.differences import difference_table
 from training.presentation.object_tables import object_figures, object_summary, tables_by_condition
 from training.presentation.recognition import class_table, confusion_tables, open_set_tables
 from training.presentation.rules import rule_sentences
 from training.presentation.runs import Group, Result, Run, groups_of
-from training.presentation.tables import comparison_tables, number_cell, region_table
+from training.presentation.tables import comparison_tables, region_table
 from training.presentation.wording import METRICS, percent, score_title
 
 FACTS = ("AP", "FPR95", "AUROC", "mean_F1", "open_mIoU", "closed_mIoU")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from open_set_seg.report import Axis, Figure, Figures, Legend, Mark, Series, draw_lines, draw_steps
 from open_set_seg.report.svg import SLOTS
@@ -93,8 +94,11 @@ def distance_figures(group: Group) -> Figures | None:
                 legend[name] = line.entry
                 series.append(line)
         for run in runs:
-            values = 100 * plain_values(one[metric] for one in run.content["distance"]["bands"])
-            series.append(Series(run.name, range(len(names)), values, run.slot, points=True))
+            bands = run.content["distance"]["bands"]
+            values = 100 * plain_values(one[metric] for one in bands)
+            low, high = (interval_limits(bands, metric, end) for end in ("low", "high"))
+            place = range(len(names))
+            series.append(Series(run.name, place, values, run.slot, low, high, points=True))
         highest = max([0.0, *(value for one in series for value in one.y if value == value)])
         x, y = Axis("distance, m", names=names), Axis(f"{metric}, %", (0, upper_limit(highest)))
         figures.append(draw_lines(f"{metric} by distance", series, x, y, legend=False))
@@ -144,6 +148,14 @@ def legend_of(runs: Sequence[Run]) -> tuple[Legend, ...]:
     """Entries for runs; none for one run alone."""
     entries = tuple(Legend(run.name, run.slot, run.slot >= SLOTS) for run in runs)
     return entries if len(entries) > 1 else ()
+
+
+def interval_limits(
+    rows: Sequence[Mapping[str, Any]], key: str, end: str
+) -> NDArray[np.float64] | None:
+    """The ``low`` or ``high`` ends of a figure's intervals, in percent; None without any."""
+    found = [((row.get("intervals") or {}).get(key) or {}).get(end) for row in rows]
+    return 100 * plain_values(found) if any(value is not None for value in found) else None
 
 
 def _histogram(run: Run, histogram: Mapping[str, Any], region: str) -> Figure:

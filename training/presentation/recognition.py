@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from open_set_seg.report import Cell, Row, Table
+from training.presentation.cells import interval_cell
 from training.presentation.runs import Group
 from training.presentation.wording import decimal, percent
 
@@ -22,20 +23,21 @@ FOLD_NOTE = (
 def class_table(group: Group) -> Table | None:
     """IoU of every known class, closed and open; None where nobody measured it."""
     columns: list[tuple[str, Mapping[str, float | None]]] = []
-    closing: list[tuple[str | None, str | None]] = []
+    closing: list[tuple[Cell, Cell | None]] = []
     for result in group.results:
         if found := result.get("closed_set"):
             columns.append((f"{result['model']['name']}, closed", found["class_IoU"]))
-            closing.append((percent(found["mIoU"]), percent(found.get("pixel_accuracy"))))
+            means = [interval_cell(found, key) for key in ("mIoU", "pixel_accuracy")]
+            closing.append((means[0], means[1]))
     for run in group.runs:
         for fold in (run.content.get("open_set") or {}).get("folds", ()):
             columns.append((f"{run.name}, open, {fold['group']}", fold["class_IoU"]))
-            closing.append((percent(fold["open_mIoU"]), None))
+            closing.append((Cell(percent(fold["open_mIoU"])), None))
     if not columns:
         return None
     classes = list(dict.fromkeys(name for _, found in columns for name in found))
     rows = [Row((name, *(percent(found.get(name)) for _, found in columns))) for name in classes]
-    rows.append(Row(("mean IoU", *(mean or "" for mean, _ in closing)), "total"))
+    rows.append(Row(("mean IoU", *(mean for mean, _ in closing)), "total"))
     if any(accuracy for _, accuracy in closing):
         rows.append(Row(("pixel accuracy", *(accuracy or "" for _, accuracy in closing))))
     header = ("class", *(name for name, _ in columns))
@@ -95,9 +97,9 @@ def _fold_row(name: str, fold: Mapping[str, Any], kind: Literal["plain", "total"
             name,
             str(fold["images"]),
             "" if threshold is None else decimal(threshold, 4),
-            percent(fold.get("open_mIoU")),
-            percent(fold.get("closed_mIoU")),
-            percent(fold.get("mIoU_K_plus_1")),
+            interval_cell(fold, "open_mIoU"),
+            interval_cell(fold, "closed_mIoU"),
+            interval_cell(fold, "mIoU_K_plus_1"),
             percent(fold["unknown_IoU"]) if "unknown_IoU" in fold else "",
         ),
         kind,

@@ -82,11 +82,13 @@ class Run:
                 numbers[key] = _number(components[key], None, intervals.get(key))
         closed = self.result.get("closed_set") or {}
         if "mIoU" in closed:
-            numbers["closed_mIoU"] = Number(closed["mIoU"])
+            interval = (closed.get("intervals") or {}).get("mIoU")
+            numbers["closed_mIoU"] = _number(closed["mIoU"], None, interval)
         open_set = self.content.get("open_set") or {}
         for key in ("closed_mIoU", "open_mIoU", "mIoU_K_plus_1"):
             if open_set.get(key) is not None:
-                numbers[key] = Number(open_set[key])
+                interval = (open_set.get("intervals") or {}).get(key)
+                numbers[key] = _number(open_set[key], None, interval)
         for fold in open_set.get("folds", ()):
             for key in ("closed_mIoU", "open_mIoU"):
                 numbers[f"{key}_{fold['group']}"] = Number(fold.get(key))

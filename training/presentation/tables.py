@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from open_set_seg.report import Cell, Row, Table
 from open_set_seg.report.text import markdown, plain
+from training.presentation.cells import number_cell
 from training.presentation.details import component_table, distance_table
 from training.presentation.object_tables import object_tables
 from training.presentation.papers import load_published
@@ -133,18 +134,6 @@ def measured_by(group: Group) -> str:
     skipped = len(dataset.get("skipped") or ())
     counted = f"{dataset['frames']} frames" + (f", {skipped} skipped" if skipped else "")
     return f"Percent. Protocol {group.protocol['title']}: {group.protocol['source']}; {counted}."
-
-
-def number_cell(number: Number | None, best: bool = False) -> Cell:
-    """A figure in percent with its deviation, and its interval as a note."""
-    if number is None:
-        return Cell("")
-    text = percent(number.value)
-    if number.deviation is not None and number.value is not None:
-        text = f"{text} ± {percent(number.deviation)}"
-    if number.low is None or number.high is None:
-        return Cell(text, best=best)
-    return Cell(text, f"{percent(number.low)}–{percent(number.high)}", best)
 
 
 def _best(
