@@ -137,7 +137,8 @@ class ClosedSet:
         def statistics(weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
             counts = confusions.resampled(weights)
             miou = mean_ious(counts, range(len(classes)))
-            return {"mIoU": miou, "pixel_accuracy": accuracies(counts)}
+            each = {name: mean_ious(counts, [label]) for label, name in enumerate(classes)}
+            return {"mIoU": miou, "pixel_accuracy": accuracies(counts), **each}
 
         result["closed_set"] = {
             "mIoU": confusion.mean_iou(),

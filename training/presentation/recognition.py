@@ -8,7 +8,7 @@ from typing import Any, Literal
 from open_set_seg.report import Cell, Row, Table
 from training.presentation.cells import interval_cell
 from training.presentation.runs import Group
-from training.presentation.wording import decimal, percent
+from training.presentation.wording import DASH, decimal, percent
 
 FOLD_HEADER = (
     "fold", "images", "threshold", "open mIoU %", "closed mIoU %", "mIoU K+1 %", "IoU of unknown %",
@@ -22,21 +22,24 @@ FOLD_NOTE = (
 
 def class_table(group: Group) -> Table | None:
     """IoU of every known class, closed and open; None where nobody measured it."""
-    columns: list[tuple[str, Mapping[str, float | None]]] = []
+    columns: list[tuple[str, Mapping[str, Cell]]] = []
     closing: list[tuple[Cell, Cell | None]] = []
     for result in group.results:
         if found := result.get("closed_set"):
-            columns.append((f"{result['model']['name']}, closed", found["class_IoU"]))
+            each = {**found["class_IoU"], "intervals": found.get("intervals")}
+            cells = {name: interval_cell(each, name) for name in found["class_IoU"]}
+            columns.append((f"{result['model']['name']}, closed", cells))
             means = [interval_cell(found, key) for key in ("mIoU", "pixel_accuracy")]
             closing.append((means[0], means[1]))
     for run in group.runs:
         for fold in (run.content.get("open_set") or {}).get("folds", ()):
-            columns.append((f"{run.name}, open, {fold['group']}", fold["class_IoU"]))
+            cells = {name: Cell(percent(iou)) for name, iou in fold["class_IoU"].items()}
+            columns.append((f"{run.name}, open, {fold['group']}", cells))
             closing.append((Cell(percent(fold["open_mIoU"])), None))
     if not columns:
         return None
     classes = list(dict.fromkeys(name for _, found in columns for name in found))
-    rows = [Row((name, *(percent(found.get(name)) for _, found in columns))) for name in classes]
+    rows = [Row((name, *(found.get(name, Cell(DASH)) for _, found in columns))) for name in classes]
     rows.append(Row(("mean IoU", *(mean for mean, _ in closing)), "total"))
     if any(accuracy for _, accuracy in closing):
         rows.append(Row(("pixel accuracy", *(accuracy or "" for _, accuracy in closing))))
