@@ -4,7 +4,7 @@
 
 Both see the same pixels, each in a process of its own. Ours takes them frame by frame, as an
 evaluation does; scikit-learn needs them as one array. Making the pixels is not timed. Writes
-benchmarks/results/pixel_metrics_<scores>.json.
+benchmarks/results/pixel_metrics_<name>.json.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=10**8)
     parser.add_argument("--scores", choices=SCORES, default="uniform")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--name", help="of the result file; else that of the scores")
     parser.add_argument("--child", choices=METHODS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -136,7 +137,7 @@ def main() -> None:
         ratio = ours["total_s"] / theirs["total_s"]
         results["difference"] = {name: ours[name] - theirs[name] for name in FIGURES}
     save_result(
-        ROOT / "benchmarks" / "results" / f"pixel_metrics_{options.scores}.json",
+        ROOT / "benchmarks" / "results" / f"pixel_metrics_{options.name or options.scores}.json",
         {
             "what": "pixel_metrics",
             "pixels": options.pixels,
