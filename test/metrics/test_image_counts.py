@@ -49,7 +49,7 @@ def test_resamples_agree_with_counting_their_pixels(seed, shift):
     for row in range(3):
         expected = exactly(frames, weights[row])
         for key in METRICS:
-            assert found[key][row] == pytest.approx(expected[key], abs=3e-3), key
+            assert found[key][row] == pytest.approx(expected[key], abs=5e-3), key
 
 
 def test_scores_on_the_grid_are_exact_where_there_are_bins_enough():
@@ -86,6 +86,16 @@ def test_many_ties_are_not_tied_with_what_lies_above_them():
     found = counted([("0", scores, labels)]).statistics(np.ones((1, 1), int), bins=32)
     assert found["FPR95"] == 0
     assert found["AUROC"] == 1
+
+
+def test_single_outliers_are_not_tied_with_the_inliers_below_them():
+    # Every score is alone in its cell; every outlier passes a level.
+    scores = np.exp(np.linspace(0, 4, 2000))
+    labels = np.zeros(2000, np.uint8)
+    labels[[1998, 1990, 1900, 1000]] = 1
+    frame = ("0", scores, labels)
+    found = counted([frame]).statistics(np.ones((1, 1), int), bins=32)
+    assert found["AP"][0] == pytest.approx(exactly([frame], [1])["AP"], abs=1e-12)
 
 
 def test_a_resample_does_not_depend_on_the_others_nor_on_the_order_of_adding():
