@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from open_set_seg import __version__
 from training.datasets.frames import Dataset, LabelledFrame
@@ -162,7 +163,8 @@ class Evaluation:
             run_pass(chunks, dataset, look, self._ranks, pace, title)
             if self._ranks.rank == 0:
                 result = dict(first) or self._empty(chunks.done())
-                for measure in measures:
+                quiet = not pace.progress
+                for measure in tqdm(measures, desc="adding up", unit="measure", disable=quiet):
                     counts = chunks.merged(measure)
                     measure.report(counts, result)
                     self._keep(measure, counts)
