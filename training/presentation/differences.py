@@ -44,7 +44,7 @@ def difference_table(group: Group) -> Table | None:
 def paired_differences(run: Run, reference: Run, resamples: int = RESAMPLES) -> dict[str, Interval]:
     """``run`` minus ``reference`` by key of ``METRICS``, of what both kept counts by image of."""
     differences: dict[str, Interval] = {}
-    ours, theirs = _statistics(run), _statistics(reference)
+    ours, theirs = kept_statistics(run), kept_statistics(reference)
     for kind in ours.keys() & theirs.keys():
         (ids, statistics), (other_ids, other_statistics) = ours[kind], theirs[kind]
         if ids == other_ids:
@@ -53,7 +53,7 @@ def paired_differences(run: Run, reference: Run, resamples: int = RESAMPLES) -> 
     return {key: one for key, one in differences.items() if key in METRICS}
 
 
-def _statistics(run: Run) -> dict[str, tuple[list[str], Statistics]]:
+def kept_statistics(run: Run) -> dict[str, tuple[list[str], Statistics]]:
     """What the run kept by image, of the main part of the image, with the ids of the images."""
     if run.folder is None or not run.regions:
         return {}
@@ -72,9 +72,14 @@ def _statistics(run: Run) -> dict[str, tuple[list[str], Statistics]]:
     return found
 
 
+def signed(difference: float) -> str:
+    """A difference of fractions in points, with its sign."""
+    text = decimal(100 * difference, 1)
+    return f"+{text}" if difference > 0 and text != "0.0" else text
+
+
 def _cell(interval: Interval | None) -> Cell:
     if interval is None:
         return Cell("")
-    estimate, low, high = (100 * x for x in (interval.estimate, interval.low, interval.high))
-    signed = f"+{decimal(estimate, 1)}" if estimate > 0 else decimal(estimate, 1)
-    return Cell(signed, f"{decimal(low, 1)} to {decimal(high, 1)}", best=low > 0 or high < 0)
+    limits = f"{signed(interval.low)} to {signed(interval.high)}"
+    return Cell(signed(interval.estimate), limits, best=interval.low > 0 or interval.high < 0)

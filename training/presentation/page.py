@@ -40,7 +40,12 @@ PANELS = (
 )
 
 
-def write_page(path: Path, results: Sequence[Result], folders: Sequence[Path | None]) -> None:
+def write_page(
+    path: Path,
+    results: Sequence[Result],
+    folders: Sequence[Path | None],
+    first: Sequence[Section] = (),
+) -> None:
     """Write one self-contained HTML page of one or more results.
 
     Results of one protocol and data set share tables and charts.
@@ -49,12 +54,14 @@ def write_page(path: Path, results: Sequence[Result], folders: Sequence[Path | N
         path: of the HTML file.
         results: contents of ``result.json``.
         folders: where each of them lies, with its pictures; None for one without.
+        first: sections that stand before all others.
 
     Raises:
         ValueError: no result, one of another format, or not as many folders as results.
         ModuleNotFoundError: matplotlib or Jinja2 is missing.
     """
-    save_page(path, evaluation_page(results, folders))
+    page = evaluation_page(results, folders)
+    save_page(path, replace(page, sections=(*first, *page.sections)))
 
 
 def evaluation_page(results: Sequence[Result], folders: Sequence[Path | None]) -> Page:
