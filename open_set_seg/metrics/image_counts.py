@@ -167,7 +167,9 @@ class ImageCounts:
 
 def _cells(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Occupied cells, ascending, and their counts."""
-    cells = encode(scores.astype(np.float32, copy=False)) >> np.uint32(32 - GRID_BITS)
+    with np.errstate(over="ignore"):  # beyond float32: the cell of the infinite
+        short = scores.astype(np.float32, copy=False)
+    cells = encode(short) >> np.uint32(32 - GRID_BITS)
     first = int(cells.min()) if cells.size else 0
     counts = np.bincount(cells.astype(np.int64) - first)
     occupied = np.flatnonzero(counts)

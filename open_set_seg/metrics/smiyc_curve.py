@@ -35,7 +35,11 @@ class BinnedCurve(ThresholdCurve):
     ``quantiles``: the thresholds of a frame are up to 384 quantiles of its outliers' scores, up to
     384 of its inliers', and its range widened by max(1 %, 0.01); the frames' counts are pooled by
     sorting all thresholds. ``uniform``: 4096 bins from -0.01 to 1.01 for scores in [0, 1].
-    Bins of equal thresholds are added up, so that the order of the frames does not matter.
+    Bins of equal thresholds are added up, so that the order of the frames does not matter. Where
+    several frames share the highest threshold (scores that saturate, as float16 ones do at 1), the
+    benchmark's code has one point more: this threshold with the counts of one of these frames
+    alone, of which depends on how equal numbers are sorted. Its AP, AUROC and best F1 may then be
+    quite different ones.
 
     Source: SegmentMeIfYouCan/road-anomaly-benchmark, ``metrics/pixel_classification.py``.
     """
@@ -112,8 +116,11 @@ class BinnedCurve(ThresholdCurve):
         present = [part.astype(np.float64) for part in parts if part.size]
         low, high = min(part[0] for part in present), max(part[-1] for part in present)
         margin = max((high - low) * 1e-2, 1e-2)
+        # Where a margin is lost in rounding, the neighbouring number keeps the highest bin open.
+        ends = [min(low - margin, np.nextafter(low, -np.inf)),
+                max(high + margin, np.nextafter(high, np.inf))]  # fmt: skip
         quantiles = [_quantiles(part, min(QUANTILES, part.size)) for part in present]
-        return np.unique(np.concatenate([[low - margin, high + margin], *quantiles]))
+        return np.unique(np.concatenate([ends, *quantiles]))
 
     def _table(self) -> Values:
         """(n, 3) lower edge, inliers, outliers; descending, distinct edges."""

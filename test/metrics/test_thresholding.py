@@ -18,8 +18,8 @@ def test_scores_are_compared_as_real_numbers(dtype, threshold, steps):
     # Scores around the threshold, a few representable numbers away.
     with np.errstate(over="ignore", under="ignore"):
         score = dtype(threshold)
-    for _ in range(abs(steps)):
-        score = np.nextafter(score, dtype(np.sign(steps) * np.inf))
+        for _ in range(abs(steps)):
+            score = np.nextafter(score, dtype(np.sign(steps) * np.inf))
     assert strictly_above(np.array([score]), threshold)[0] == (float(score) > threshold)
 
 

@@ -82,7 +82,8 @@ class PooledPixels:
         }
         finite = curve.thresholds[np.isfinite(curve.thresholds)]
         if isinstance(counts, ScoreCounts) and finite.size and finite.min() < finite.max():
-            edges = np.linspace(finite.min(), finite.max(), HISTOGRAM_BINS + 1)
+            # Between float64 numbers that are close there are fewer edges than were asked for.
+            edges = np.unique(np.linspace(finite.min(), finite.max(), HISTOGRAM_BINS + 1))
             inliers, outliers = counts.histogram(edges.tolist())
             content["histogram"][self.region] = {
                 "edges": edges.tolist(),
@@ -171,7 +172,7 @@ class ResampledPixels:
     def report(self, counts: ImageCounts, result: dict[str, Any]) -> None:
         """See ``Measure``."""
         content = result["scores"][self.score]
-        if not all(math.isfinite(value) for value in content["pixels"][self.region].values()):
+        if not math.isfinite(content["pixels"][self.region]["AP"]):  # no outliers, or no inliers
             return
         intervals = intervals_of(counts.statistics, len(counts.ids), self.resamples)
         _put_intervals(content, self.region, intervals)

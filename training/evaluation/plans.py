@@ -129,9 +129,9 @@ def first_measures(plan: Plan, source: Source, truth: LabelSpace | None) -> list
                 measures.append(
                     ResampledDistance(score, protocol.distance, protocol.pixels, resamples)
                 )
-        if protocol.open_set is not None and can.classes:
+        if protocol.open_set is not None:
             measures += [
-                FoldThreshold(score, group, protocol.open_set) for group in protocol.open_set.groups
+                FoldThreshold(score, group, protocol.open_set, memory) for group in groups
             ]
     if can.classes and protocol.closed_set and truth is not None:
         measures.append(ClosedSet(truth, resamples))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -86,9 +87,11 @@ class ThresholdCurve(ABC):
         """
         if not self.inliers or not 0 <= fpr <= 1:
             raise ValueError(f"{self.inliers} inliers give no threshold at an FPR of {fpr}")
+        # As for the TPR, the rate is the decimal that it is written as: 0.29 of 100 is 29.
+        allowed = math.floor(Fraction(repr(float(fpr))) * self.inliers)
         threshold = math.inf
         for piece in self._pieces():
-            stop = int(np.searchsorted(piece.false_positives, fpr * self.inliers, side="right"))
+            stop = int(np.searchsorted(piece.false_positives, allowed, side="right"))
             if stop:
                 threshold = float(piece.scores[stop - 1])
             if stop < piece.scores.size:
