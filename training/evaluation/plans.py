@@ -114,7 +114,7 @@ def first_measures(plan: Plan, source: Source, truth: LabelSpace | None) -> list
     resamples = plan.bootstrap if plan.repeats == 1 else 0
     groups = protocol.open_set.groups if protocol.open_set is not None and can.classes else ()
     exact = len(can.regions) + (protocol.distance is not None) + len(groups)
-    memory = MEMORY // (len(source.scores) * exact)
+    memory = MEMORY // (len(source.scores) * max(exact, 1))
     measures: list[Measure] = []
     for score in source.scores:
         for place, region in enumerate(can.regions):
@@ -130,9 +130,7 @@ def first_measures(plan: Plan, source: Source, truth: LabelSpace | None) -> list
                     ResampledDistance(score, protocol.distance, protocol.pixels, resamples)
                 )
         if protocol.open_set is not None:
-            measures += [
-                FoldThreshold(score, group, protocol.open_set, memory) for group in groups
-            ]
+            measures += [FoldThreshold(score, group, protocol.open_set, memory) for group in groups]
     if can.classes and protocol.closed_set and truth is not None:
         measures.append(ClosedSet(truth, resamples))
     if can.classes and protocol.objects and source.has_threshold:
