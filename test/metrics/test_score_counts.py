@@ -407,6 +407,13 @@ def test_thresholds_are_those_that_trying_all_would_find(problem, rate, kind):
         assert counts.threshold_at_fpr(rate) == (allowed[-1] if allowed.size else math.inf)
 
 
+def test_an_fpr_that_is_met_exactly_is_allowed():
+    counts = ScoreCounts()
+    counts.add(np.arange(100.0), np.zeros(100, np.uint8))
+    found = [counts.threshold_at_fpr(percent / 100) for percent in range(1, 101)]
+    assert found == list(range(99, -1, -1))
+
+
 @settings(max_examples=40, deadline=None)
 @given(problems, st.integers(4, 40), st.sampled_from(KINDS))
 def test_a_thinned_curve_keeps_the_ends_and_lies_on_the_curve(problem, points, kind):
