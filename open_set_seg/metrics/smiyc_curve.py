@@ -117,10 +117,10 @@ class BinnedCurve(ThresholdCurve):
         low, high = min(part[0] for part in present), max(part[-1] for part in present)
         margin = max((high - low) * 1e-2, 1e-2)
         # Where a margin is lost in rounding, the neighbouring number keeps the highest bin open.
-        ends = [min(low - margin, np.nextafter(low, -np.inf)),
-                max(high + margin, np.nextafter(high, np.inf))]  # fmt: skip
+        lowest = min(low - margin, np.nextafter(low, -np.inf))
+        highest = max(high + margin, np.nextafter(high, np.inf))
         quantiles = [_quantiles(part, min(QUANTILES, part.size)) for part in present]
-        return np.unique(np.concatenate([ends, *quantiles]))
+        return np.unique(np.concatenate([[lowest, highest], *quantiles]))
 
     def _table(self) -> Values:
         """(n, 3) lower edge, inliers, outliers; descending, distinct edges."""

@@ -129,6 +129,22 @@ def test_frames_of_one_class_only_and_constant_scores():
     assert metrics["AUROC"] == 0.5
 
 
+@pytest.mark.parametrize("size", [1.0, 1e20, -1e20])
+def test_no_pixel_is_lost_where_the_margin_is_lost_in_rounding(size):
+    labels = np.array([0, 0, 0, 1, 1], np.uint8)
+    constant = BinnedCurve()
+    constant.add(np.full(5, size), labels)
+    assert constant.metrics(RULE)["AUROC"] == 0.5
+    assert constant.metrics(RULE)["AP"] == pytest.approx(2 / 5)
+    # An inlier has the highest score, so no threshold finds an outlier alone.
+    scores = np.array([np.nextafter(size, np.inf), size, size, size, size])
+    curve, exact = BinnedCurve(), ScoreCounts()
+    for counts in (curve, exact):
+        counts.add(scores, labels)
+    for key in ("AP", "AUROC", "FPR95", "best_F1"):
+        assert curve.metrics(RULE)[key] == pytest.approx(exact.metrics()[key])
+
+
 def test_what_cannot_be_binned_is_refused():
     curve = BinnedCurve()
     labels = np.array([0, 1], np.uint8)
