@@ -154,6 +154,12 @@ def test_cells_are_a_two_thousandth_wide_and_no_pixel_is_lost():
     assert len(counts._images["far"]) == 2
 
 
+def test_scores_beyond_single_precision_keep_their_side():
+    scores = np.array([1e300, 2.0, -1e300, 1.0])
+    counts = counted([("huge", scores, np.array([1, 1, 0, 0], np.uint8))])
+    assert counts.statistics(np.ones((1, 1), int))["AUROC"] == [1.0]
+
+
 def test_what_makes_no_sense_is_refused():
     frames = list(images(11, count=2))
     counts = counted(frames)
