@@ -95,7 +95,8 @@ class Protocol:
         closed_set: whether the closed mIoU belongs to it.
         objects: whether obstacles are judged as objects, through the whole detector.
         repeats: how often a data set that is made at random is made and measured.
-        regions: parts of the image that are measured each by itself.
+        regions: parts of the image that are measured each by itself; none where the benchmark has
+            no outliers.
     """
 
     title: str
@@ -193,6 +194,13 @@ PROTOCOLS: dict[str, Protocol] = {
         title="RoadAnomaly",
         datasets=("road_anomaly",),
         source="Lis et al. 2019, counted as Fishyscapes does",
+    ),
+    "cityscapes": Protocol(
+        title="Cityscapes, known classes",
+        datasets=("cityscapes",),
+        source="Cityscapes (19 classes of the evaluation)",
+        closed_set=True,
+        regions=(),
     ),
     "simulation": Protocol(
         title="Simulation",

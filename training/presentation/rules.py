@@ -34,7 +34,7 @@ def rule_sentences(protocol: str) -> list[str]:
     rules = PROTOCOLS.get(protocol)
     if rules is None:
         return []
-    return [*_pixel_sentences(rules.pixels), *_other_sentences(rules)]
+    return [*(_pixel_sentences(rules.pixels) if rules.regions else ()), *_other_sentences(rules)]
 
 
 def pools_images(protocol: str) -> bool:
@@ -69,6 +69,11 @@ def _other_sentences(rules: Protocol) -> list[str]:
         )
     if rules.distance is not None:
         sentences.append(_DISPARITIES[rules.distance.disparity])
+    if rules.closed_set:
+        sentences.append(
+            "Closed mIoU: one confusion matrix of all pixels with a known class, mean over the "
+            "classes that occur."
+        )
     if rules.open_set is not None:
         one, other = rules.open_set.groups
         sentences.append(

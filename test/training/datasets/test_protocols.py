@@ -55,7 +55,9 @@ def maps_of(protocol, dataset):
     return [(source.answer(frame).scores["msp"], frame.outliers) for frame in frames]
 
 
-@pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name != "simulation"])
+@pytest.mark.parametrize(
+    "protocol", [name for name, one in PROTOCOLS.items() if one.regions and name != "simulation"]
+)
 def test_every_protocol_measures_what_it_states(root, tmp_path, protocol):
     rules, space = PROTOCOLS[protocol], space_of(protocol)
     classes = LABEL_SPACES[space].num_classes
@@ -93,3 +95,19 @@ def check(result, rules, protocol, root):
     else:
         interval = found["intervals"]["whole image"]["AUROC"]
         assert interval["low"] <= figures["AUROC"] <= interval["high"]
+
+
+def test_known_classes_alone_are_measured_where_there_are_no_outliers(tmp_path):
+    frames = ["val/frankfurt_000000_000294", "val/lindau_000001_000019"]
+    driving_trees.write_cityscapes(tmp_path / "cityscapes", frames, (7, 11, 23, 26))
+    network = ["made_networks:slow", "--label-space", "cityscapes_19", "--scores", "msp",
+               "--model-options", "classes=19"]  # fmt: skip
+    where = ["--protocol", "cityscapes", "--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert main([*network, *where, "--bootstrap", "9", *HURRY]) == 0
+    (path,) = tmp_path.glob("out/*/*/result.json")
+    result = json.loads(path.read_text())
+    closed = result["closed_set"]
+    assert 0 <= closed["intervals"]["mIoU"]["low"] <= closed["mIoU"] <= 1
+    assert result["scores"]["msp"]["pixels"] == {}
+    assert "closed mIoU" in (path.parent / "table.md").read_text()
+    assert "Known classes" in (path.parent / "report.html").read_text()
