@@ -31,7 +31,7 @@ class ImageCounts:
 
     A cell holds the float32 scores that agree in the first ``GRID_BITS`` bits: sign, exponent and
     eleven bits of the fraction, so scores in one cell differ by less than 2^-11 of their size. An
-    occupied cell takes 12 bytes; an image of two million pixels occupies some ten thousand.
+    occupied cell takes 12 bytes; an image of two million pixels occupies five to fifty thousand.
 
     Args:
         rule: which TPR FPR95 is read at, and whether it must be passed; ``above_thinned`` counts
