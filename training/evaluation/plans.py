@@ -158,7 +158,8 @@ def second_measures(
                 measures.append(Components(score, protocol.components, threshold, resamples))
         if protocol.open_set is not None and can.classes and truth is not None:
             thresholds = first["thresholds"][score]
-            measures.append(OpenSet(score, protocol.open_set, truth, thresholds, resamples))
+            if len(thresholds) == len(protocol.open_set.groups):
+                measures.append(OpenSet(score, protocol.open_set, truth, thresholds, resamples))
     return measures
 
 

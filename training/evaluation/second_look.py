@@ -104,10 +104,14 @@ class FoldThreshold:
 
     def report(self, counts: ScoreCounts, result: dict[str, Any]) -> None:
         """See ``Measure``; puts the threshold under ``thresholds`` by score and group."""
-        if not counts.outliers:
-            raise EvaluationError(f"the fold {self.group!r} has no outlier to find a threshold by")
-        threshold = counts.threshold_at_tpr(self.rule.tpr, strict=True)
-        result["thresholds"].setdefault(self.score, {})[self.group] = threshold
+        thresholds = result["thresholds"].setdefault(self.score, {})
+        if counts.outliers:
+            thresholds[self.group] = counts.threshold_at_tpr(self.rule.tpr, strict=True)
+        else:
+            result["left_out"].append(
+                f"open-mIoU of {self.score} was not measured: the fold {self.group!r} has no "
+                "outlier to find a threshold by"
+            )
 
 
 class FoldCounts:

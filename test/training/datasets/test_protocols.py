@@ -6,7 +6,9 @@ import json
 import math
 
 import anomaly_trees
+import cv2
 import driving_trees
+import numpy as np
 import pytest
 from test_wd_pascal import write_wd_pascal
 
@@ -111,3 +113,21 @@ def test_known_classes_alone_are_measured_where_there_are_no_outliers(tmp_path):
     assert result["scores"]["msp"]["pixels"] == {}
     assert "closed mIoU" in (path.parent / "table.md").read_text()
     assert "Known classes" in (path.parent / "report.html").read_text()
+
+
+def test_a_fold_without_outliers_costs_open_miou_and_nothing_else(tmp_path):
+    driving_trees.write_streethazards(tmp_path / "streethazards")
+    annotation = tmp_path / "streethazards/test/annotations/test/t6/000001.png"
+    codes = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(annotation), np.where(codes == 14, 11, codes).astype(np.uint8))
+    network = ["made_networks:slow", "--label-space", "streethazards_12", "--scores", "msp",
+               "--model-options", "classes=12"]  # fmt: skip
+    output = tmp_path / "out"
+    where = ["--protocol", "streethazards", "--data", str(tmp_path), "--output", str(output)]
+    assert main([*network, *where, *HURRY]) == 0
+    (path,) = output.glob("*/*/result.json")
+    result = json.loads(path.read_text())
+    assert result["scores"]["msp"]["open_set"] is None
+    assert result["scores"]["msp"]["pixels"]["whole image"]["AP"] > 0
+    assert result["closed_set"]["mIoU"] >= 0
+    assert "the fold 't6' has no outlier" in result["notes"][0]
