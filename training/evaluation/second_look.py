@@ -16,7 +16,6 @@ from open_set_seg.frame import LabelImage
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.metrics import (
     ComponentCounts,
-    ConfusionMatrix,
     OpenSetFold,
     OpenWorldConfusionMatrix,
     ScoreCounts,
@@ -24,9 +23,9 @@ from open_set_seg.metrics import (
     open_set_metrics,
     other_fold,
 )
+from open_set_seg.metrics.image_confusions import ImageConfusions, Values, mean_ious
 from open_set_seg.metrics.protocols import ComponentRule, OpenSetRule
 from open_set_seg.metrics.score_counts.counts import MEMORY_LIMIT
-from training.evaluation.confusions import FrameConfusions, Values, mean_ious
 from training.evaluation.measures import intervals_of
 from training.evaluation.seen import SeenFrame
 from training.sources import EvaluationError, ScoreMap
@@ -126,10 +125,8 @@ class FoldCounts:
     """
 
     def __init__(self, num_classes: int, groups: tuple[str, ...]) -> None:
-        def empty(kind: type[ConfusionMatrix]) -> dict[str, FrameConfusions]:
-            return {group: FrameConfusions(kind, num_classes) for group in groups}
-
-        self.open_world, self.closed_set = empty(OpenWorldConfusionMatrix), empty(ConfusionMatrix)
+        self.open_world = {group: ImageConfusions(num_classes, open_world=True) for group in groups}
+        self.closed_set = {group: ImageConfusions(num_classes) for group in groups}
 
     def merge(self, other: FoldCounts) -> None:
         """Take in the counts of other frames."""
@@ -145,7 +142,7 @@ class FoldCounts:
     def fill(self, folder: Path) -> FoldCounts:
         """Read what ``save`` wrote into this empty one."""
         for name, part in self._parts():
-            part.fill(folder / name)
+            part.merge(ImageConfusions.load(folder / name))
         return self
 
     def statistics(self, weights: NDArray[np.int64], classes: int) -> dict[str, Values]:
@@ -172,7 +169,7 @@ class FoldCounts:
                 sums[name] = sums.get(name, 0.0) + weighted / weights.sum(axis=1)
         return sums
 
-    def _parts(self) -> Iterator[tuple[str, FrameConfusions]]:
+    def _parts(self) -> Iterator[tuple[str, ImageConfusions]]:
         for group in self.open_world:
             yield f"{group}-open_world", self.open_world[group]
             yield f"{group}-closed_set", self.closed_set[group]
