@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -38,13 +40,27 @@ def load_ahead(
         try:
             while True:
                 for index in islice(following, 2 * workers - len(jobs)):
-                    jobs.append((index, pool.submit(_load_in_worker, index)))
+                    with _uninterrupted():
+                        jobs.append((index, pool.submit(_load_in_worker, index)))
                 if not jobs:
                     return
                 index, job = jobs.popleft()
                 yield index, job.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes that are started inside never see Ctrl-C, which a terminal sends to all.
+
+    This one tells them to stop, and says so once; for it the signal waits a moment.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _load(dataset: Dataset, index: int) -> LabelledFrame | CorruptFrame:
