@@ -7,6 +7,7 @@ has measured: ``python -m training.paper_tables runs/evaluation > docs/paper_tab
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from training.presentation.cells import number_cell
 from training.presentation.collection import collect_results
 from training.presentation.papers import Measurement, Published, PublishedTable, load_published
 from training.presentation.published import needs_text, source_text
-from training.presentation.runs import Result, Run, groups_of
+from training.presentation.runs import Result, Run, groups_of, numbered
+from training.presentation.tables import our_source
 from training.presentation.wording import DASH, METRICS, band_name, percent, score_title
 
 WIDEST = 9  # columns of figures in one table; wider ones are printed by data set
@@ -123,20 +125,24 @@ def _heading(measurement: Measurement, metric: str, caption: str) -> str:
 
 def _our_rows(measurements: Sequence[Measurement], runs: Sequence[Run]) -> list[Row]:
     """Rows by model and score; each takes its figures from as many results as fit."""
-    names: dict[str, list[Run]] = {}
+    same: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if any(_fits(run, one) for one in measurements):
-            name = f"{run.result['model']['name']}, {score_title(run.score)}"
-            names.setdefault(name, []).append(run)
+            model = json.dumps(run.result["model"], sort_keys=True)
+            same.setdefault((model, run.score), []).append(run)
+    names = numbered(
+        [f"{found[0].result['model']['name']}, {score_title(score)}"
+         for (_, score), found in same.items()]
+    )  # fmt: skip
     rows = []
-    for name, found in names.items():
+    for name, found in zip(names, same.values(), strict=True):
         cells: list[Cell | str] = []
         for measurement in measurements:
             fitting = [run for run in found if _fits(run, measurement)]
             values = _values(fitting[0], measurement) if fitting else {}
             cells += [values.get(metric, Cell("")) for metric in measurement.metrics]
-        splits = dict.fromkeys(str(run.result["dataset"].get("split") or "") for run in found)
-        rows.append(Row((name, *cells, "", f"ours, {', '.join(splits)}"), "ours"))
+        source = our_source(run.result["dataset"] for run in found)
+        rows.append(Row((name, *cells, "", source), "ours"))
     return rows
 
 
@@ -157,10 +163,13 @@ def _values(run: Run, measurement: Measurement) -> Mapping[str, Cell]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit code 0, or 2 with one line on what is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m training.paper_tables", description=__doc__)
-    parser.add_argument(
-        "results", nargs="*", type=Path, help="results of training.evaluate, or folders of them"
+    parser = argparse.ArgumentParser(
+        prog="python -m training.paper_tables",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("results", nargs="*", type=Path, metavar="RESULTS",
+                        help="outputs of training.evaluate, or folders of them")  # fmt: skip
     options = parser.parse_args(arguments)
     try:
         found = collect_results(options.results)

@@ -60,8 +60,17 @@ def test_results_fill_their_tables_and_no_others():
     assert row[0] == "swiftnet, JSD"
     assert row[1:3] == [percent(first["AP"]), percent(first["FPR95"])]
     assert row[3].startswith(percent(second["AP"]))
-    assert row[-1] == "ours, val"
+    assert row[-1] == "ours, val, fishyscapes lost and found: 12 of 100 frames"
     assert our_rows(section(text, "H06")) == our_rows(section(paper_tables(), "H06"))
+
+
+def test_models_of_one_name_have_rows_of_their_own():
+    found = [make_result(scores=("jsd",), seed=seed) for seed in (0, 1)]
+    for digest, result in zip("ab", found, strict=True):
+        result["model"]["weights_sha256"] = digest
+    rows = our_rows(section(paper_tables(found), "H02"))
+    assert [row[0] for row in rows] == ["swiftnet, JSD (1)", "swiftnet, JSD (2)"]
+    assert rows[0][1] != rows[1][1]
 
 
 def test_bands_are_filled_by_distance():

@@ -34,9 +34,9 @@ def difference_table(group: Group) -> Table | None:
         rows=tuple(rows),
         caption=f"Differences to {first.name}, in points",
         notes=(
-            f"Small figures: {percent(LEVEL, 0)} % intervals of the paired difference, both runs "
-            "on the same draws of the images (bootstrap). Bold where they exclude 0; several are "
-            "looked at together, and nothing corrects for that.",
+            f"Ranges: {percent(LEVEL, 0)} % intervals of the paired difference, both runs "
+            "on the same draws of the images (bootstrap). Bold on a page where they exclude 0; "
+            "several are looked at together, and nothing corrects for that.",
         ),
     )
 

@@ -19,6 +19,11 @@ FOLD_NOTE = (
     "unknown as one class more."
 )
 
+CLASS_NOTE = (
+    "Closed: of the pixels of all folds together. The closed mIoU of the first table is the mean "
+    "of the folds, weighted by images."
+)
+
 
 def class_table(group: Group) -> Table | None:
     """IoU of every known class, closed and open; None where nobody measured it."""
@@ -44,7 +49,9 @@ def class_table(group: Group) -> Table | None:
     if any(accuracy for _, accuracy in closing):
         rows.append(Row(("pixel accuracy", *(accuracy or "" for _, accuracy in closing))))
     header = ("class", *(name for name, _ in columns))
-    return Table(header, tuple(rows), caption="Known classes, IoU in %")
+    folds = any(run.content.get("open_set") for run in group.runs)
+    notes = (CLASS_NOTE,) if folds and any(accuracy for _, accuracy in closing) else ()
+    return Table(header, tuple(rows), "Known classes, IoU in %", notes)
 
 
 def open_set_tables(group: Group) -> list[Table]:

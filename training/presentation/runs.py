@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -198,11 +198,14 @@ def _names(pairs: list[tuple[str, str]]) -> list[str]:
         names = [model for model, _ in pairs]
     else:
         names = [score_title(score) for _, score in pairs]
-    return list(_numbered(names))
+    return numbered(names)
 
 
-def _numbered(names: list[str]) -> Iterator[str]:
+def numbered(names: Sequence[str]) -> list[str]:
+    """The same names, those that occur more than once with a number behind."""
     seen: dict[str, int] = {}
+    result = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        yield name if names.count(name) == 1 else f"{name} ({seen[name]})"
+        result.append(name if names.count(name) == 1 else f"{name} ({seen[name]})")
+    return result

@@ -92,7 +92,7 @@ def mean_table(arms: Sequence[Arm]) -> Table:
         tuple(rows),
         caption="Means over seeds, %",
         notes=(
-            f"± standard deviation of the seeds. Small figures: {percent(LEVEL, 0)} % intervals "
+            f"± standard deviation of the seeds. Ranges: {percent(LEVEL, 0)} % intervals "
             "of the mean, by drawing seeds and then images again (bootstrap). Of fewer than eight "
             "seeds they are too short: they describe, and claim nothing.",
         ),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from open_set_seg.report import Cell, Row, Table
 from open_set_seg.report.text import markdown, plain
+from training.datasets import DATASETS
 from training.presentation.cells import number_cell
 from training.presentation.details import component_table, distance_table
 from training.presentation.object_tables import object_tables
@@ -93,7 +95,7 @@ def comparison_table(group: Group, rows: Sequence[Comparable], title: str = "") 
     lines = []
     for run, numbers in zip(group.runs, ours, strict=True):
         figures = [number_cell(numbers.get(key), numbers.get(key) in best[key]) for key in keys]
-        after = ("", _our_source(group)) if rows else ()
+        after = ("", our_source([group.dataset])) if rows else ()
         lines.append(Row((Cell(run.name, slot=run.slot), *figures, *after), "ours"))
     lines += _published_lines(rows, keys)
     return Table(
@@ -132,8 +134,16 @@ def measured_by(group: Group) -> str:
     """One line: by whose rules, on how many frames."""
     dataset = group.dataset
     skipped = len(dataset.get("skipped") or ())
-    counted = f"{dataset['frames']} frames" + (f", {skipped} skipped" if skipped else "")
+    counted = f"{frame_count(dataset)} frames" + (f", {skipped} skipped" if skipped else "")
     return f"Percent. Protocol {group.protocol['title']}: {group.protocol['source']}; {counted}."
+
+
+def frame_count(dataset: Mapping[str, Any]) -> str:
+    """How many frames were measured, and out of how many if the split was not complete."""
+    entry = DATASETS.get(dataset["name"])
+    complete = None if entry is None else entry.frames.get(dataset.get("split") or "")
+    part = complete is not None and complete != dataset["frames"]
+    return f"{dataset['frames']} of {complete}" if part else str(dataset["frames"])
 
 
 def _best(
@@ -172,9 +182,15 @@ def _published_lines(rows: Sequence[Comparable], keys: Sequence[str]) -> list[Ro
     return lines
 
 
-def _our_source(group: Group) -> str:
-    split = group.dataset.get("split")
-    return f"ours, {split}" if split else "ours"
+def our_source(datasets: Iterable[Mapping[str, Any]]) -> str:
+    """Which splits ours were measured on, and how much of those that were not complete."""
+    by_name = {dataset["name"]: dataset for dataset in datasets}
+    parts = dict.fromkeys(str(one.get("split") or "") for one in by_name.values())
+    for one in by_name.values():
+        if " of " in (count := frame_count(one)):
+            title = f"{one['title']}: " if len(by_name) > 1 else ""
+            parts[f"{title}{count} frames"] = None
+    return ", ".join(("ours", *(part for part in parts if part)))
 
 
 def _notes(group: Group, rows: Sequence[Comparable]) -> list[str]:
@@ -182,9 +198,7 @@ def _notes(group: Group, rows: Sequence[Comparable]) -> list[str]:
     levels = {n.level for run in group.runs for n in run.numbers().values() if n.level}
     if levels:
         shown = " and ".join(percent(level, 0) for level in sorted(levels))
-        notes.append(
-            f"Small figures: {shown} % intervals, by drawing the images again (bootstrap)."
-        )
+        notes.append(f"Ranges: {shown} % intervals, by drawing the images again (bootstrap).")
     if group.dataset["frames"] < SMALL_SAMPLE:
         notes.append(
             f"{group.dataset['frames']} images are few: differences of some points between methods "
