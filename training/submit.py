@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from training.command_line import add_model_options, count, source_options
 from training.datasets import DATASETS, open_dataset
 from training.datasets.frames import Dataset
 from training.datasets.loading import CorruptFrame, load_ahead
-from training.evaluate import add_model_options, source_options
 from training.evaluation.passes import Ranks
 from training.evaluation.work_folder import claim, only_user
+from training.presentation.wording import file_problem
 from training.sources import EvaluationError, ScoreMap, Source, open_source
 
 # What the benchmark's code calls the folders of its data sets, whatever the split.
@@ -48,7 +49,9 @@ def submit(source: Source, dataset: Dataset, method: str, output: Path, workers:
     folder = output / "anomaly_p" / method / name
     about = output / "about" / f"{method}-{name}"
     with only_user(about):
-        claim(about, {"kind": source.kind, "scores": list(source.scores), **source.identity})
+        settings = {"kind": source.kind, "scores": list(source.scores), **source.identity}
+        # Maps outlive their settings: to delete these alone would mix the maps of two models.
+        claim(about, settings, f"give another --method or --output, or delete {about} and {folder}")
         paths = [folder / f"{frame_id}.hdf5" for frame_id in dataset.ids]
         missing = [index for index, path in enumerate(paths) if not path.exists()]
         frames = load_ahead(dataset, missing, workers)
@@ -84,17 +87,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit code 0, or 2 with what is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m training.submit",
+        usage="%(prog)s MODEL --dataset NAME --data ROOT --output DIR [options]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="as for training.evaluate")
     parser.add_argument("--dataset", required=True, choices=DATASETS, metavar="NAME",
                         help=f"one of {', '.join(DATASETS)}")  # fmt: skip
-    parser.add_argument("--data", type=Path, required=True, metavar="ROOT")
-    parser.add_argument("--split", help="default: the one that is evaluated")
-    parser.add_argument("--method", help="name of the folder; default: that of the model")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--workers", type=int, default=2, help="processes that load frames")
+    parser.add_argument("--data", type=Path, required=True, metavar="ROOT",
+                        help="folder of the data set, or one that holds it")  # fmt: skip
+    parser.add_argument("--split", metavar="NAME",
+                        help="default: the one that is evaluated; for the benchmark's server: "
+                             "test, or all")  # fmt: skip
+    parser.add_argument("--method", metavar="NAME",
+                        help="name of the folder; default: that of the model")  # fmt: skip
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR",
+                        help="the maps go to DIR/anomaly_p")  # fmt: skip
+    parser.add_argument("--workers", type=count(0), default=2, metavar="N",
+                        help="processes that load frames; default: 2")  # fmt: skip
     add_model_options(parser)
     options = parser.parse_args(arguments)
     try:
@@ -104,6 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = submit(source, dataset, method, options.output, options.workers)
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
+    except OSError as error:
+        parser.exit(2, f"{parser.prog}: {file_problem(error)}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: stopped; the same command goes on from here\n")
     print(f"{len(dataset.ids)} score maps in {folder}")
     return 0
 

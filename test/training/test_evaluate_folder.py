@@ -57,22 +57,27 @@ def everything(output):
     return content, pictures
 
 
-def start(arguments, launcher=()):
+def start(arguments, launcher=(), **options):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     environment.pop("OMP_NUM_THREADS", None)
     return subprocess.Popen(
         [sys.executable, "-m", *launcher, "training.evaluate", *arguments],
-        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
 
 
-def kill_when(process, sign):
-    """SIGKILL as soon as a file that ``sign`` describes is there."""
+def wait_for(process, sign):
+    """Return as soon as a file that ``sign`` describes is there."""
     limit = time.monotonic() + 60
     while not list(sign[0].glob(sign[1])):
         assert process.poll() is None, process.stderr.read().decode()
         assert time.monotonic() < limit
         time.sleep(0.005)
+
+
+def kill_when(process, sign):
+    """SIGKILL as soon as a file that ``sign`` describes is there."""
+    wait_for(process, sign)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -94,6 +99,28 @@ def test_killed_and_resumed_equals_uninterrupted(data, tmp_path, uninterrupted, 
     assert 0 < len(done) <= 6
     assert main(slow) == 0
     assert everything(tmp_path) == uninterrupted
+
+
+def test_ctrl_c_ends_in_one_line(data, tmp_path):
+    slow = [*command(data, tmp_path, seconds=0.5), "--workers", "2"]
+    process = start(slow, start_new_session=True)
+    wait_for(process, (tmp_path, "*/*/parts/run-0/0-000000"))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to the workers too
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; the same command goes on from here" in errors.decode()
+    assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.parametrize("place", ["file", "file/deeper"])
+def test_an_output_that_cannot_be_written_is_said(data, tmp_path, capsys, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as caught:
+        main(command(data, tmp_path / place))
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / place) in line
+    assert line.endswith(": Not a directory")
 
 
 def test_two_processes_equal_one(data, tmp_path, uninterrupted):
@@ -136,8 +163,7 @@ def test_a_finished_evaluation_is_not_measured_again(data, tmp_path, uninterrupt
     [
         (["--bootstrap", "7"], "other settings (bootstrap); its bootstrap is 25, here it is 7"),
         (["--scores", "msp"], 'its scores is ["jsd", "energy"], here it is ["msp"]'),
-        (["--scale", "2"], "other settings (model)"),
-        (["--skip-corrupt"], "its skip_corrupt is false, here it is true"),
+        (["--scale", "2"], "its model.scale is 0.00392156862745098, here it is 2.0"),
     ],
 )
 def test_other_options_in_the_same_folder_are_refused(

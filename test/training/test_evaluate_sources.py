@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import cv2
 import h5py
@@ -23,7 +24,7 @@ from training.evaluate import main
 from training.sources import (
     EvaluationError,
     SourceOptions,
-    distinct_names,
+    distinctly_named,
     open_source,
 )
 from training.sources.networks import name_of
@@ -133,6 +134,7 @@ def test_normalisation_is_that_of_the_options():
         ("made_networks:missing", {}, "nothing to import there"),
         ("no_such_module:network", {}, "nothing to import there"),
         ("made_networks:no_network", {}, "must return an nn.Module, found str"),
+        ("made_networks:slow", {"factory": {"klasses": 3}}, "klasses.*--model-options"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(specification, changes, message):
@@ -158,7 +160,11 @@ def test_files_are_told_apart_by_content_and_pickles_are_never_opened(folder, ch
 def test_names_tell_sources_apart(checkpoint):
     assert name_of(checkpoint) == "ours"
     assert name_of(checkpoint.with_name("best.safetensors")) == "best"
-    assert distinct_names(["a", "b", "a", "a"]) == ["a", "b", "a-2", "a-3"]
+    source = open_source(str(checkpoint), OPTIONS)
+    given = ["a", "a-2", "b", "a", "a"]
+    named = distinctly_named([replace(source, name=name) for name in given])
+    assert [one.name for one in named] == ["a", "a-2", "b", "a-3", "a-4"]
+    assert {one.identity["weights_sha256"] for one in named} == {source.identity["weights_sha256"]}
 
 
 def write(path, values):
@@ -296,7 +302,10 @@ def test_a_submission_evaluates_to_what_its_network_does(tmp_path, checkpoint, c
     # The same folder takes nothing of another score.
     with pytest.raises(SystemExit):
         submit([*arguments, "--method", "mine", "--scores", "msp"])
-    assert "other settings (scores)" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "other settings (scores)" in message
+    # The maps would outlive their settings and pass for those of the other score.
+    assert f"delete {tmp_path / 'maps/about/mine-ObstacleTrack-all'} and {maps}" in message
 
 
 def test_a_map_with_nan_names_its_frame(tmp_path, capsys):
@@ -330,7 +339,15 @@ def test_a_corrupt_file_is_named_or_skipped_and_counted(tmp_path, checkpoint, ca
         main([str(checkpoint), *rules])
     assert "validation_2.webp" in capsys.readouterr().err
     output = tmp_path / "out"
-    assert main([str(checkpoint), *rules, "--skip-corrupt", "--output", str(output)]) == 0
+    rules += ["--output", str(output)]
+    with pytest.raises(SystemExit):
+        main([str(checkpoint), *rules])
+    # The remedy that the message names works where the message was met.
+    assert "(--skip-corrupt leaves such frames out)" in capsys.readouterr().err
+    assert main([str(checkpoint), *rules, "--skip-corrupt"]) == 0
+    with pytest.raises(SystemExit):
+        main([str(checkpoint), *rules])
+    assert "leaves corrupt frames out" in capsys.readouterr().err
     result = result_of(output)
     assert result["dataset"]["frames"] == 2
     assert [one["id"] for one in result["dataset"]["skipped"]] == ["validation_2"]

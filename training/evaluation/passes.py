@@ -16,6 +16,8 @@ from training.evaluation.seen import SeenFrame
 from training.evaluation.work_folder import Chunks, FrameNote
 from training.sources import EvaluationError
 
+SKIPPING = "--skip-corrupt leaves such frames out"
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -96,7 +98,7 @@ def run_pass(
     for index, frame in bar:
         if isinstance(frame, CorruptFrame):
             if not pace.skip_corrupt:
-                raise EvaluationError(f"{frame.reason} (--skip-corrupt leaves such frames out)")
+                raise EvaluationError(f"{frame.reason} ({SKIPPING})")
             chunks.add(FrameNote(index, dataset.ids[index], skipped=frame.reason), None)
             continue
         try:

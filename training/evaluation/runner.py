@@ -19,7 +19,7 @@ from tqdm import tqdm
 from open_set_seg import __version__
 from training.datasets.frames import Dataset, LabelledFrame
 from training.evaluation.measures import FramePixels, ResampledPixels, empty_score
-from training.evaluation.passes import Pace, Ranks, run_pass
+from training.evaluation.passes import SKIPPING, Pace, Ranks, run_pass
 from training.evaluation.plans import (
     Measurable,
     Plan,
@@ -97,6 +97,9 @@ class Evaluation:
                 shutil.rmtree(self._folder / leftover, ignore_errors=True)
             self._ranks.wait()
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if content["dataset"]["skipped"] and not self._pace.skip_corrupt:
+                reason = content["dataset"]["skipped"][0]["reason"]
+                raise EvaluationError(f"{path} leaves corrupt frames out: {reason} ({SKIPPING})")
             return content
 
     def _settings(self, dataset: Dataset) -> dict[str, Any]:
@@ -106,7 +109,6 @@ class Evaluation:
             "model": self._model(),
             "scores": list(self._source.scores),
             "device": self._source.device,
-            "skip_corrupt": self._pace.skip_corrupt,
             "package": __version__,
             "torch": torch.__version__,
         }
@@ -184,6 +186,7 @@ class Evaluation:
             "dataset": {"frames": len(notes) - len(skipped), "skipped": skipped},
             "resized": sum(one.resized for one in notes.values()),
             "thresholds": {},
+            "left_out": [],
             "closed_set": None,
             "scores": {name: empty_score() for name in self._source.scores},
             "objects": None,
@@ -203,7 +206,7 @@ class Evaluation:
     def _finish(self, runs: Sequence[dict[str, Any]], dataset: Dataset) -> dict[str, Any]:
         plan, found = self._plan, combine(runs)
         can = Measurable.of(plan.protocol, self._source, dataset.label_space)
-        notes = list(can.left_out)
+        notes = [*can.left_out, *found["left_out"]]
         if found["resized"]:
             notes.append(f"{found['resized']} score maps were resized bilinearly to their images")
         protocol = {"name": plan.protocol_name, "title": plan.protocol.title}

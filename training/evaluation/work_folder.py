@@ -198,8 +198,15 @@ def only_user(folder: Path) -> Iterator[None]:
         yield
 
 
-def claim(folder: Path, settings: Mapping[str, Any]) -> None:
+def claim(
+    folder: Path,
+    settings: Mapping[str, Any],
+    remedy: str = "give another --output, or delete that folder",
+) -> None:
     """Make ``folder`` the folder of an evaluation with ``settings``, or continue the one there.
+
+    Args:
+        remedy: what to do where it cannot be used.
 
     Raises:
         EvaluationError: it holds an evaluation with other settings, or something else.
@@ -212,13 +219,13 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
         write_whole(path, json.dumps(settings, indent=2) + "\n")
         return
     found = json.loads(path.read_text(encoding="utf-8"))
-    different = sorted(key for key in settings | found if settings.get(key) != found.get(key))
+    there, here = _flat(found), _flat(settings)
+    different = sorted(key for key in here | there if here.get(key) != there.get(key))
     if different:
         key = different[0]
         raise EvaluationError(
             f"{folder} holds an evaluation with other settings ({', '.join(different)}); its "
-            f"{key} is {_short(found.get(key))}, here it is {_short(settings.get(key))}: give "
-            "another --output, or delete that folder"
+            f"{key} is {_short(there.get(key))}, here it is {_short(here.get(key))}: {remedy}"
         )
 
 
@@ -227,6 +234,17 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings inside settings by their full names, such as ``model.threshold``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{inner}": content for inner, content in _flat(value).items()}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _short(value: Any) -> str:

@@ -82,6 +82,13 @@ def plain_values(values: Iterable[float | None]) -> NDArray[np.float64]:
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
+def file_problem(error: OSError) -> str:
+    """What is wrong with which file, without the number of the error."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}"
+
+
 def score_title(score: str) -> str:
     """How a score is called in print: ``jsd`` is JSD, ``max_logit`` is max logit."""
     return score.upper() if len(score) <= 4 and "_" not in score else score.replace("_", " ")

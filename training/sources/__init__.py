@@ -2,7 +2,7 @@
 
 from training.sources.answers import Answer, EvaluationError, ScoreMap, Source, SourceOptions
 from training.sources.networks import NetworkSource
-from training.sources.opening import distinct_names, open_source
+from training.sources.opening import distinctly_named, open_source
 
 __all__ = [
     "Answer",
@@ -11,6 +11,6 @@ __all__ = [
     "ScoreMap",
     "Source",
     "SourceOptions",
-    "distinct_names",
+    "distinctly_named",
     "open_source",
 ]

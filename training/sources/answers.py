@@ -74,6 +74,9 @@ class Source(Protocol):
     def has_threshold(self) -> bool:
         """Whether answers hold a prediction."""
 
+    def renamed(self, name: str) -> Source:
+        """The same under another name."""
+
     def answer(self, frame: LabelledFrame) -> Answer:
         """The scores of a frame; looks at its image (stored maps: at its id), never at its truth.
 

@@ -144,7 +144,10 @@ def open_factory(specification: str, options: SourceOptions) -> NetworkSource:
     except (ImportError, AttributeError) as error:
         raise EvaluationError(f"{specification}: nothing to import there ({error})") from error
     torch.manual_seed(0)  # every process gets the same network, whatever the factory draws
-    network = factory(**options.factory)
+    try:
+        network = factory(**options.factory)
+    except TypeError as error:
+        raise EvaluationError(f"{specification}: {error} (see --model-options)") from error
     if not isinstance(network, nn.Module):
         found = type(network).__name__
         raise EvaluationError(f"{specification} must return an nn.Module, found {found}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ class NetworkSource:
     def has_threshold(self) -> bool:
         """Whether answers hold a prediction."""
         return self.own
+
+    def renamed(self, name: str) -> NetworkSource:
+        """The same under another name."""
+        return replace(self, name=name)
 
     def answer(self, frame: LabelledFrame) -> Answer:
         """One forward pass."""

@@ -33,11 +33,18 @@ def open_source(specification: str, options: SourceOptions) -> Source:
     return open_checkpoint(path, options)
 
 
-def distinct_names(names: Sequence[str]) -> list[str]:
-    """The same names, the second of two equal ones with ``-2`` and so on."""
-    seen: dict[str, int] = {}
+def distinctly_named(sources: Sequence[Source]) -> list[Source]:
+    """The same sources, the second of two with equal names renamed with ``-2`` and so on.
+
+    Folders, tables and charts know a source by its name.
+    """
+    taken: set[str] = set()
     result = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    for source in sources:
+        name, number = source.name, 1
+        while name in taken:
+            number += 1
+            name = f"{source.name}-{number}"
+        taken.add(name)
+        result.append(source if name == source.name else source.renamed(name))
     return result

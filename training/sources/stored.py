@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,6 +38,10 @@ class StoredMaps:
     scores: tuple[str, ...] = (SCORE,)
     remembered: bool = True
     has_threshold: bool = False
+
+    def renamed(self, name: str) -> StoredMaps:
+        """The same under another name."""
+        return replace(self, name=name)
 
     def answer(self, frame: LabelledFrame) -> Answer:
         """The stored map of the frame, resized bilinearly where it has another size."""
