@@ -18,17 +18,24 @@ from training.presentation.page import write_page
 from training.presentation.runs import groups_of
 from training.presentation.seeds import arm_difference_table, collect_arms, mean_table, seed_section
 from training.presentation.tables import comparison_tables
+from training.presentation.wording import file_problem
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit code 0, or 2 with one line on what is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m training.compare", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m training.compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "places", nargs="*", type=Path, metavar="DIR", help="results, or folders of results"
     )
     parser.add_argument("--seeds", nargs="+", action="append", default=[], metavar="NAME DIR",
                         help="an arm: its name, and the results of its seeds")  # fmt: skip
-    parser.add_argument("--output", type=Path, required=True, help="the HTML page to write")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="PAGE", help="the HTML page to write"
+    )
     options = parser.parse_args(arguments)
     try:
         arms = collect_arms(_named_arms(options.seeds))
@@ -39,11 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_page(options.output, results, folders, [seed_section(arms)] if arms else [])
     except (ValueError, ModuleNotFoundError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
+    except OSError as error:
+        parser.exit(2, f"{parser.prog}: {file_problem(error)}\n")
     for group in groups:
         _print_tables(comparison_tables(group)[0], difference_table(group))
     if arms:
         _print_tables(mean_table(arms), arm_difference_table(arms))
-    print(f"{len(results)} results on one page: {options.output}")
+    count = "1 result" if len(results) == 1 else f"{len(results)} results on one page"
+    print(f"{count}: {options.output}")
     return 0
 
 

@@ -17,13 +17,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.datasets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="list the data sets below a folder")
-    check.add_argument("root", help="a data set's own folder, or a folder that holds some")
+    check = commands.add_parser(
+        "check",
+        help="list the data sets below a folder",
+        description="What there is of every data set and split; with --read also whether it can be "
+        "used. The exit code is 0 whatever is found; --json tells scripts.",
+    )
     check.add_argument(
-        "--dataset", action="append", choices=DATASETS, help="only this one; may be repeated"
+        "root", metavar="ROOT", help="a data set's own folder, or a folder that holds some"
+    )
+    check.add_argument(
+        "--dataset",
+        action="append",
+        choices=DATASETS,
+        metavar="NAME",
+        help=f"only this one, with the expected layout if it is not there; may be repeated: "
+        f"{', '.join(DATASETS)}",
     )
     check.add_argument("--read", action="store_true", help="load every frame, name corrupt files")
-    check.add_argument("--workers", type=int, help="threads that load (default: one a processor)")
+    check.add_argument(
+        "--workers", type=int, metavar="N", help="threads that load (default: one a processor)"
+    )
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
     if not Path(options.root).expanduser().is_dir():
