@@ -6,6 +6,7 @@ from made_results import make_result
 
 from open_set_seg.metrics import ImageCounts
 from open_set_seg.metrics.bootstrap import image_intervals
+from open_set_seg.metrics.image_confusions import ImageConfusions
 from training.presentation.differences import difference_table, paired_differences
 from training.presentation.runs import groups_of
 
@@ -71,3 +72,23 @@ def test_without_kept_counts_or_with_other_images_nothing_is_compared(tmp_path, 
     (fewer,) = groups_of([make_result("other")], [other])
     assert paired_differences(fewer.runs[0], group.runs[0]) == {}
     assert difference_table(groups_of([make_result(), make_result("b")])[0]) is None
+
+
+def test_known_classes_are_compared_between_models_but_not_between_scores_of_one(tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    truth = np.arange(48).reshape(6, 8).astype(np.uint8) % 4
+    for folder, wrong in zip(folders, (3, 1), strict=True):
+        confusions = ImageConfusions(4)
+        for image in range(5):
+            guess = truth.copy()
+            guess[image % 6, :wrong] = (guess[image % 6, :wrong] + 1) % 4
+            confusions.add(str(image), truth, guess)
+        (folder / "counts" / "closed_set").mkdir(parents=True)
+        confusions.save(folder / "counts" / "closed_set")
+    results = [make_result(name, scores=("jsd", "msp")) for name in ("one", "two")]
+    (group,) = groups_of(results, folders)
+    one, other_score, two, _ = group.runs
+    better = paired_differences(two, one)
+    assert list(better) == ["closed_mIoU"]
+    assert 0 < better["closed_mIoU"].low <= better["closed_mIoU"].estimate
+    assert paired_differences(other_score, one) == {}

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from open_set_seg import __version__
 from training.datasets.frames import Dataset, LabelledFrame
+from training.evaluation.confusions import ClosedSet
 from training.evaluation.measures import FramePixels, ResampledPixels, empty_score
 from training.evaluation.passes import SKIPPING, Pace, Ranks, run_pass
 from training.evaluation.plans import (
@@ -194,7 +195,7 @@ class Evaluation:
 
     def _keep(self, measure: Measure, counts: Any) -> None:
         """Keep counts by image: what paired comparisons of two results are made of."""
-        by_image = isinstance(measure, ResampledPixels | Components) or (
+        by_image = isinstance(measure, ResampledPixels | Components | ClosedSet) or (
             isinstance(measure, FramePixels) and measure.figures
         )
         if by_image and self._plan.bootstrap and self._plan.repeats == 1:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from open_set_seg.metrics import ComponentCounts, ImageCounts, ImageMetrics
-from open_set_seg.metrics.bootstrap import Interval, Statistics, differences_of, image_intervals
+from open_set_seg.metrics.bootstrap import (
+    Counts,
+    Interval,
+    Statistics,
+    Values,
+    differences_of,
+    image_intervals,
+)
+from open_set_seg.metrics.image_confusions import ImageConfusions
 from open_set_seg.report import Cell, Row, Table
 from training.presentation.runs import Group, Run
 from training.presentation.wording import METRICS, decimal, percent
+
+Kept: TypeAlias = ImageCounts | ImageMetrics | ComponentCounts | ImageConfusions
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -45,7 +58,9 @@ def paired_differences(run: Run, reference: Run, resamples: int = RESAMPLES) -> 
     """``run`` minus ``reference`` by key of ``METRICS``, of what both kept counts by image of."""
     differences: dict[str, Interval] = {}
     ours, theirs = kept_statistics(run), kept_statistics(reference)
-    for kind in ours.keys() & theirs.keys():
+    # Two scores of one model share its classes.
+    shared = {"classes"} if run.result is reference.result else set()
+    for kind in (ours.keys() & theirs.keys()) - shared:
         (ids, statistics), (other_ids, other_statistics) = ours[kind], theirs[kind]
         if ids == other_ids:
             paired = differences_of(statistics, other_statistics)
@@ -55,21 +70,27 @@ def paired_differences(run: Run, reference: Run, resamples: int = RESAMPLES) -> 
 
 def kept_statistics(run: Run) -> dict[str, tuple[list[str], Statistics]]:
     """What the run kept by image, of the main part of the image, with the ids of the images."""
-    if run.folder is None or not run.regions:
+    if run.folder is None:
         return {}
-    region = run.regions[0].replace(" ", "_")
-    kept: dict[str, tuple[str, type[ImageCounts] | type[ImageMetrics] | type[ComponentCounts]]] = {
-        "pixels": (f"images-{run.score}-{region}", ImageCounts),
-        "image means": (f"frames-{run.score}-{region}", ImageMetrics),
-        "components": (f"components-{run.score}", ComponentCounts),
-    }
+    kept: dict[str, tuple[str, type[Kept]]] = {"classes": ("closed_set", ImageConfusions)}
+    kept["components"] = (f"components-{run.score}", ComponentCounts)
+    if run.regions:
+        region = run.regions[0].replace(" ", "_")
+        kept["pixels"] = (f"images-{run.score}-{region}", ImageCounts)
+        kept["image means"] = (f"frames-{run.score}-{region}", ImageMetrics)
     found: dict[str, tuple[list[str], Statistics]] = {}
     for kind, (key, accumulator) in kept.items():
         folder: Path = run.folder / "counts" / key
         if folder.is_dir():
             counts = accumulator.load(folder)
-            found[kind] = (list(counts.ids), counts.statistics)
+            found[kind] = (list(counts.ids), partial(_named_as_printed, counts))
     return found
+
+
+def _named_as_printed(counts: Kept, weights: Counts) -> Mapping[str, Values]:
+    """The counts' statistics by key of ``METRICS``."""
+    names = {"mIoU": "closed_mIoU"}
+    return {names.get(name, name): one for name, one in counts.statistics(weights).items()}
 
 
 def signed(difference: float) -> str:
