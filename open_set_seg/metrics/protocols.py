@@ -172,7 +172,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "lost_and_found_distance_encoded": Protocol(
         title="LostAndFound by distance (disparity as its format says)",
         datasets=("lost_and_found",),
-        source="ours: Distance-based-OOD with d = (I - 1) / 256",
+        source="Distance-based-OOD, but for d = (I - 1) / 256",
         pixels=PixelRule(operating_point="above_thinned"),
         distance=DistanceRule("encoded"),
     ),
@@ -205,7 +205,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "simulation": Protocol(
         title="Simulation",
         datasets=("simulation",),
-        source="ours",
+        source="this project",
         distance=DistanceRule("encoded"),
         closed_set=True,
         objects=True,
