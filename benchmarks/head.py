@@ -27,7 +27,7 @@ from torch.nn import functional
 from benchmarks.machine import ROOT, save_result
 from open_set_seg.head import ScoreChannel, _compute_by_tiles, head_backend
 from open_set_seg.kernels import HeadKernel, KernelChannel
-from open_set_seg.scores import SCORES, jsd_maximum
+from open_set_seg.scores import SCORES, ScoreInputs, jsd_maximum
 
 TEMPERATURE = 2.0
 Variants = dict[str, Callable[[], Any]]
@@ -94,7 +94,7 @@ def make_variants(logits: Tensor, size: tuple[int, int], threads: int) -> Varian
     def upsample() -> Tensor:
         return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
-    jsd = [_channel("jsd")]
+    jsd, inputs = [_channel("jsd")], ScoreInputs(logits)
     kernel = HeadKernel()
     channels_last = logits.contiguous(memory_format=torch.channels_last)
     odd = (size[0] - 1, size[1] - 1)
@@ -102,7 +102,7 @@ def make_variants(logits: Tensor, size: tuple[int, int], threads: int) -> Varian
         "textbook": lambda: textbook_head(logits, size),
         "closed set: upsample + argmax": lambda: upsample().argmax(dim=1),
         "closed set: upsample + max": lambda: upsample().max(dim=1),
-        "tiled PyTorch, jsd": lambda: _compute_by_tiles(logits, size, [ScoreChannel("jsd")]),
+        "tiled PyTorch, jsd": lambda: _compute_by_tiles(inputs, size, [ScoreChannel("jsd")]),
         "kernel, arg-max alone": lambda: kernel(logits, size, [], threads),
         **{
             f"kernel, {name}": partial(kernel, logits, size, [_channel(name)], threads)
@@ -128,7 +128,7 @@ def compare_with_definition(
     """Largest difference of JSD, and the labels that differ, from the textbook in float64."""
     labels, expected = textbook_head(logits.double(), size)
     nearest, (values,), _ = HeadKernel()(logits, size, [_channel("jsd")], threads)
-    tiled, (tiled_values,) = _compute_by_tiles(logits, size, [ScoreChannel("jsd")])
+    tiled, (tiled_values,) = _compute_by_tiles(ScoreInputs(logits), size, [ScoreChannel("jsd")])
     return {
         name: {
             "jsd": float((score - expected).abs().max()),
@@ -181,7 +181,7 @@ def summarise(times: dict[str, list[float]], floor_ms: float) -> list[dict[str, 
 
 def _channel(score: str) -> KernelChannel:
     maximum = 1.0 if SCORES[score].bounded else math.inf
-    return KernelChannel(score, SCORES[score].temperature, maximum)
+    return KernelChannel(score, SCORES[score].temperature or 1.0, maximum)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ to ``pytorch`` in the environment keeps the kernel out.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from open_set_seg.kernels import HeadKernel, KernelChannel, choose_head_kernel
-from open_set_seg.scores import SCORES, LogisticMap
+from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs, ScoreStatistics
 
 # Output rows worked on at once: the class planes of one tile stay in the processor's cache.
 TILE_ROWS = 32
@@ -34,15 +34,24 @@ class ScoreChannel:
         score: key in ``SCORES``.
         temperature: T of the score; None: its default.
         score_map: publishes an unbounded score in [0, 1]; None: the score as its formula gives it.
+        coarse: the score of the grid's logits is upsampled, instead of the logits.
     """
 
     score: str
     temperature: float | None = None
     score_map: LogisticMap | None = None
+    coarse: bool = False
 
-    def __call__(self, logits: Tensor) -> Tensor:
-        """(B, H, W) of logits (B, K, H, W)."""
-        values = SCORES[self.score](logits, self.temperature)
+    def __call__(self, inputs: ScoreInputs, statistics: ScoreStatistics | None = None) -> Tensor:
+        """(B, H, W) of inputs of that size."""
+        values = SCORES[self.score](
+            inputs.logits,
+            self.temperature,
+            outlier_logits=inputs.outlier_logits,
+            features=inputs.features,
+            samples=inputs.samples,
+            statistics=statistics,
+        )
         return values if self.score_map is None else self.score_map(values)
 
     @property
@@ -50,6 +59,11 @@ class ScoreChannel:
         """The most anomalous value that there is: 1, or infinity for an unpublished score."""
         bounded = SCORES[self.score].bounded or self.score_map is not None
         return 1.0 if bounded else math.inf
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether the map is computed on the grid: asked for, or because features are large."""
+        return self.coarse or "features" in SCORES[self.score].needs
 
 
 def open_set_head(
@@ -79,33 +93,45 @@ def open_set_head(
     """
     check_score(score, score_map)
     channel = ScoreChannel(score, temperature, score_map)
-    nearest, (anomaly,) = compute_channels(logits, size, [channel])
+    nearest, (anomaly,) = compute_channels(ScoreInputs(logits), size, [channel])
     return nearest, anomaly
 
 
 def compute_channels(
-    logits: Tensor, size: tuple[int, int], channels: Sequence[ScoreChannel]
+    inputs: ScoreInputs,
+    size: tuple[int, int],
+    channels: Sequence[ScoreChannel],
+    statistics: ScoreStatistics | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Nearest known class, and the map of every channel, from logits that are upsampled once.
 
-    The (B, K, H, W) volume of upsampled logits never exists. A pixel that a logit that is no finite
-    number reaches, or whose score is NaN, gets the channel's ``maximum``.
+    The (B, K, H, W) volume of upsampled logits never exists. A pixel that an input that is no
+    finite number reaches, or whose score is NaN, gets the channel's ``maximum``.
 
     Args:
-        logits: (B, K, h, w), any floating type; computed in float32 at least.
+        inputs: what the network gave, any floating type; computed in float32 at least.
         size: (H, W) of the image.
         channels: what to compute.
+        statistics: for the scores that need them.
 
     Returns:
         nearest: (B, H, W) uint8, arg-max of the logits, ties to the lower class.
         maps: (B, H, W) each, in the order of ``channels``, free of NaN.
+
+    Raises:
+        ValueError: a channel needs what is not there.
     """
     kernel = choose_head_kernel()[0]
-    if kernel is not None:
-        wanted = [_kernel_channel(channel) for channel in channels]
-        if kernel.supports(logits, size, wanted):
-            return _compute_by_kernel(kernel, logits, size, wanted)
-    return _compute_by_tiles(logits, size, channels)
+    wanted = {c: _kernel_channel(c) for c in channels if _fits_kernel(c)}
+    if kernel is None or not kernel.supports(inputs.logits, size, list(wanted.values())):
+        return _compute_by_tiles(inputs, size, channels, statistics)
+    nearest, maps = _compute_by_kernel(kernel, inputs.logits, size, list(wanted.values()))
+    known: dict[ScoreChannel, Tensor] = dict(zip(wanted, maps, strict=True))
+    others = [channel for channel in dict.fromkeys(channels) if channel not in known]
+    if others:
+        _, maps = _compute_by_tiles(inputs, size, others, statistics)
+        known.update(zip(others, maps, strict=True))
+    return nearest, tuple(known[channel] for channel in channels)
 
 
 def head_backend(device: torch.device | str = "cpu") -> str:
@@ -118,9 +144,14 @@ def head_backend(device: torch.device | str = "cpu") -> str:
     return f"C kernel ({kernel.instructions}, {torch.get_num_threads()} threads)"
 
 
+def _fits_kernel(channel: ScoreChannel) -> bool:
+    return SCORES[channel.score].needs == ("logits",) and not channel.coarse
+
+
 def _kernel_channel(channel: ScoreChannel) -> KernelChannel:
     score, temperature, score_map = channel.score, channel.temperature, channel.score_map
-    temperature = SCORES[score].temperature if temperature is None else temperature
+    default = SCORES[score].temperature
+    temperature = (1.0 if default is None else default) if temperature is None else temperature
     logistic = None if score_map is None else (score_map.location, score_map.scale)
     return KernelChannel(score, temperature, channel.maximum, logistic)
 
@@ -133,30 +164,40 @@ def _compute_by_kernel(
     if finite:
         return nearest, tuple(maps)
     # Rare, so it may cost a second walk: what the invalid logits reach is for one function to say.
-    logits, invalid = _separate_invalid(logits, size)
-    nearest, maps, _ = kernel(logits, size, channels, threads)
+    inputs, invalid = _separate_invalid(ScoreInputs(logits), (), size)
+    nearest, maps, _ = kernel(inputs.logits, size, channels, threads)
     pairs = zip(maps, channels, strict=True)
     known = tuple(_fill_invalid(values, invalid, channel.maximum) for values, channel in pairs)
     return nearest if invalid is None else nearest.masked_fill(invalid, 0), known
 
 
 def _compute_by_tiles(
-    logits: Tensor, size: tuple[int, int], channels: Sequence[ScoreChannel]
+    inputs: ScoreInputs,
+    size: tuple[int, int],
+    channels: Sequence[ScoreChannel],
+    statistics: ScoreStatistics | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    logits, invalid = _separate_invalid(logits, size)
-    logits = logits.contiguous()
-    batch, _, height, width = logits.shape
-    nearest = torch.empty((batch, *size), dtype=torch.uint8, device=logits.device)
-    maps = [torch.empty_like(nearest, dtype=logits.dtype) for _ in channels]
-    upper, lower, weight = _row_blend(height, size[0], logits)
+    inputs, invalid = _separate_invalid(inputs, channels, size)
+    planes, split = _stack(inputs)
+    batch, _, height, width = planes.shape
+    nearest = torch.empty((batch, *size), dtype=torch.uint8, device=planes.device)
+    maps = [
+        _upsample(channel(inputs, statistics).unsqueeze(1), size).squeeze(1)
+        if channel.on_grid
+        else torch.empty_like(nearest, dtype=planes.dtype)
+        for channel in channels
+    ]
+    upper, lower, weight = _row_blend(height, size[0], planes)
     for start in range(0, size[0], TILE_ROWS):
         rows = slice(start, min(start + TILE_ROWS, size[0]))
         blend = weight[rows].view(1, 1, -1, 1)
-        tile = torch.lerp(logits[:, :, upper[rows]], logits[:, :, lower[rows]], blend)
+        tile = torch.lerp(planes[:, :, upper[rows]], planes[:, :, lower[rows]], blend)
         tile = _upsample(tile, (tile.shape[2], size[1])) if width != size[1] else tile
-        nearest[:, rows] = _nearest(tile)
+        upsampled = split(tile)
+        nearest[:, rows] = _nearest(upsampled.logits)
         for channel, values in zip(channels, maps, strict=True):
-            values[:, rows] = channel(tile)
+            if not channel.on_grid:
+                values[:, rows] = channel(upsampled, statistics)
     pairs = zip(maps, channels, strict=True)
     known = tuple(_fill_invalid(values, invalid, channel.maximum) for values, channel in pairs)
     return nearest if invalid is None else nearest.masked_fill(invalid, 0), known
@@ -171,9 +212,10 @@ def reference_head(
 ) -> tuple[Tensor, Tensor]:
     """The definition that ``open_set_head`` keeps to, on the whole image at once."""
     check_score(score, score_map)
-    logits, invalid = _separate_invalid(logits, size)
-    upsampled = _upsample(logits, size)
-    nearest, anomaly = _nearest(upsampled), ScoreChannel(score, temperature, score_map)(upsampled)
+    channel = ScoreChannel(score, temperature, score_map)
+    inputs, invalid = _separate_invalid(ScoreInputs(logits), [channel], size)
+    upsampled = _upsample(inputs.logits, size)
+    nearest, anomaly = _nearest(upsampled), channel(ScoreInputs(upsampled))
     anomaly = _fill_invalid(anomaly, invalid, 1.0)
     return nearest if invalid is None else nearest.masked_fill(invalid, 0), anomaly
 
@@ -193,14 +235,45 @@ def _upsample(values: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
 
 
-def _separate_invalid(logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-    """Finite logits in float32 or float64, and the pixels that a logit of another kind reaches."""
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    finite = torch.isfinite(logits)
-    if bool(finite.all()):
-        return logits, None
-    reach = (~finite).any(dim=1, keepdim=True).to(logits.dtype)
-    return logits.where(finite, 0.0), _upsample(reach, size).squeeze(1) > 0.0
+def _separate_invalid(
+    inputs: ScoreInputs, channels: Sequence[ScoreChannel], size: tuple[int, int]
+) -> tuple[ScoreInputs, Tensor | None]:
+    """Finite inputs in float32 or float64, and the pixels that an input of another kind reaches.
+
+    What no channel reads is left out.
+    """
+    needs = {"logits"} | {need for channel in channels for need in SCORES[channel.score].needs}
+    read = {name: x for name, x in inputs._asdict().items() if x is not None and name in needs}
+    read = {n: x if x.dtype == torch.float64 else x.float() for n, x in read.items()}
+    finite = {name: torch.isfinite(x) for name, x in read.items()}
+    if all(bool(one.all()) for one in finite.values()):
+        return ScoreInputs(**read), None
+    bad = [(~(one.all(dim=0) if one.ndim == 5 else one)).any(dim=1) for one in finite.values()]
+    reach = torch.stack(bad).any(dim=0, keepdim=True).transpose(0, 1).to(read["logits"].dtype)
+    clean = {name: x.where(finite[name], 0.0) for name, x in read.items()}
+    return ScoreInputs(**clean), _upsample(reach, size).squeeze(1) > 0.0
+
+
+def _stack(inputs: ScoreInputs) -> tuple[Tensor, Callable[[Tensor], ScoreInputs]]:
+    """What is upsampled as one stack of planes (B, P, h, w), and its inverse for any size."""
+    parts = [inputs.logits]
+    if inputs.outlier_logits is not None:
+        parts.append(inputs.outlier_logits)
+    if inputs.samples is not None:
+        parts.append(inputs.samples.transpose(0, 1).flatten(1, 2))
+    counts = [part.shape[1] for part in parts]
+
+    def split(planes: Tensor) -> ScoreInputs:
+        logits, *others = torch.split(planes, counts, dim=1)
+        outlier = others.pop(0) if inputs.outlier_logits is not None else None
+        samples = None
+        if inputs.samples is not None:
+            passes, _, classes = inputs.samples.shape[:3]
+            samples = others.pop(0).unflatten(1, (passes, classes)).transpose(0, 1)
+        return ScoreInputs(logits, outlier, None, samples)
+
+    planes = torch.cat(parts, dim=1) if len(parts) > 1 else inputs.logits
+    return planes.contiguous(), split
 
 
 def _nearest(logits: Tensor) -> Tensor:

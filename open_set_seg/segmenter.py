@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,17 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from open_set_seg.backends import PyTorchBackend
+from open_set_seg.backends.pytorch import DTYPES, Arithmetic
 from open_set_seg.checkpoint import CheckpointMetadata, load_checkpoint
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
 from open_set_seg.head import ScoreChannel, compute_channels
+from open_set_seg.interventions import Intervention
 from open_set_seg.label_spaces import LabelSpace
-from open_set_seg.models import SegmentationOutput
-from open_set_seg.scores import SCORES
+from open_set_seg.models import PixelClassifier, SegmentationOutput
+from open_set_seg.scores import LogisticMap, ScoreInputs, ScoreStatistics
+from open_set_seg.scoring import Scoring, ScoringError
 
 logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class OpenSetSegmenter:
@@ -38,6 +41,7 @@ class OpenSetSegmenter:
         precision: of the network's arithmetic; the head always computes in float32. ``auto`` is
             fp32, so that results do not depend on the processor; ``bf16`` halves the time on CPUs
             with AVX512-BF16 and on GPUs.
+        statistics: of inlier data, for the scores that need them.
 
     Raises:
         ValueError: a device that is not there, or an unknown precision.
@@ -49,13 +53,17 @@ class OpenSetSegmenter:
         metadata: CheckpointMetadata,
         device: str = "auto",
         precision: Precision = "auto",
+        statistics: ScoreStatistics | None = None,
     ) -> None:
         self._metadata = metadata
+        own = Scoring.parse(metadata.score)
+        has_temperature = own.entry.temperature is not None
+        self._scoring = replace(own, temperature=metadata.temperature if has_temperature else None)
         self._device = choose_device(device)
-        self._precision = choose_precision(precision, self._device)
-        self._dtype = _DTYPES[self._precision]
-        model = model.eval().to(device=self._device, dtype=self._dtype)
-        self._model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        arithmetic = choose_precision(precision, self._device)
+        self._backend = PyTorchBackend(model, self._device, arithmetic)
+        self._statistics = None if statistics is None else statistics.to(self._device)
+        self._check(self._scoring, metadata.score)
         logger.info("segmenter: %s", self.device_description)
 
     @classmethod
@@ -94,13 +102,8 @@ class OpenSetSegmenter:
     @property
     def device_description(self) -> str:
         """Device, precision and threads in words, for logs and diagnostics."""
-        if self._device.type == "cuda":
-            where = f"{self._device} ({torch.cuda.get_device_name(self._device)})"
-        else:
-            where = f"{self._device} ({platform.machine()}, {torch.get_num_threads()} threads)"
-        return (
-            f"{self._metadata.architecture} x{self._metadata.width:g} on {where}, {self._precision}"
-        )
+        network = f"{self._metadata.architecture} x{self._metadata.width:g}"
+        return f"{network}, {self._backend.description}"
 
     def segment(self, rgb: ImageRGB, threshold: float | None = None) -> Prediction:
         """Labels and anomaly of one image.
@@ -142,47 +145,97 @@ class OpenSetSegmenter:
             raise ValueError(f"the threshold must lie in [0, 1], not {threshold}")
         check_image(rgb)
         self.check_scores(scores)
-        metadata = self._metadata
-        published = ScoreChannel(metadata.score, metadata.temperature, metadata.score_map)
-        channels = {name: self._channel(name) for name in scores}
-        # A bounded score is published as it is, so its channel may be wanted twice.
-        nearest, maps = self._infer(rgb, tuple(dict.fromkeys([published, *channels.values()])))
-        anomaly = maps[published]
+        own = _Request(self._scoring, self._metadata.score_map)
+        wanted = {name: _Request(self._read(name)) for name in scores}
+        # A bounded score is published as it is, so its map may be wanted twice.
+        nearest, maps = self._infer(rgb, tuple(dict.fromkeys([own, *wanted.values()])))
+        anomaly = maps[own]
         labels = np.where(anomaly > threshold, np.uint8(self.label_space.unknown_id), nearest)
         prediction = Prediction(labels, anomaly, nearest, threshold)
-        return prediction, {name: maps[channel] for name, channel in channels.items()}
+        return prediction, {name: maps[request] for name, request in wanted.items()}
 
     def check_scores(self, scores: Sequence[str]) -> None:
-        """Raise ``ValueError`` with one line if a score is unknown or needs what is not there."""
+        """Raise ``ScoringError`` with one line if a score is unknown or needs what is not there."""
         for name in scores:
-            if name not in SCORES:
-                raise ValueError(f"unknown score {name!r}; known are {', '.join(sorted(SCORES))}")
-            if "outlier_logits" in SCORES[name].needs and not self._metadata.outlier_head:
-                raise ValueError(
-                    f"the score {name!r} needs outlier logits, and this network "
-                    f"({self._metadata.architecture}) has no outlier head"
-                )
+            self._check(self._read(name), name)
 
-    def _channel(self, score: str) -> ScoreChannel:
-        own = score == self._metadata.score
-        return ScoreChannel(score, self._metadata.temperature if own else None)
+    def _read(self, name: str) -> Scoring:
+        scoring, own = Scoring.parse(name), self._scoring
+        if scoring.score == own.score and scoring.temperature is None:
+            return replace(scoring, temperature=own.temperature)
+        return scoring
 
-    @torch.inference_mode()
+    def _check(self, scoring: Scoring, name: str) -> None:
+        fitted = {} if self._statistics is None else self._statistics.tensors()
+        missing = [field for field in scoring.statistics if field not in fitted]
+        network = self._metadata.architecture
+        if "outlier_logits" in scoring.entry.needs and not self._metadata.outlier_head:
+            raise ScoringError(
+                f"the score {name!r} needs outlier logits, and this network ({network}) has no "
+                "outlier head"
+            )
+        if scoring.needs_features and not isinstance(self._backend.network, PixelClassifier):
+            raise ScoringError(
+                f"the score {name!r} needs features, and this network ({network}) does not give "
+                "them"
+            )
+        if missing:
+            raise ScoringError(
+                f"the score {name!r} needs statistics of inlier data ({', '.join(missing)}), and "
+                "the checkpoint carries none: `open-set-seg fit` adds them"
+            )
+
     def _infer(
-        self, rgb: ImageRGB, channels: Sequence[ScoreChannel]
-    ) -> tuple[LabelImage, dict[ScoreChannel, FloatImage]]:
-        output: SegmentationOutput = self._model(self._to_tensor(rgb))
-        nearest, maps = compute_channels(output.logits, rgb.shape[:2], channels)
-        arrays = (values[0].cpu().numpy() for values in maps)
-        return nearest[0].cpu().numpy(), dict(zip(channels, arrays, strict=True))
+        self, rgb: ImageRGB, requests: Sequence[_Request]
+    ) -> tuple[LabelImage, dict[_Request, FloatImage]]:
+        with torch.inference_mode():
+            plain = self._backend(rgb)
+            # The plain pass comes first: its classes are the frame's, whatever a score asks for.
+            order = dict.fromkeys([None, *(request.scoring.intervention for request in requests)])
+            nearest: LabelImage | None = None
+            maps: dict[_Request, FloatImage] = {}
+            for intervention in order:
+                inputs = self._intervene(intervention, rgb, plain)
+                mine = [r for r in requests if r.scoring.intervention == intervention]
+                channels = [request.channel for request in mine]
+                classes, found = compute_channels(inputs, rgb.shape[:2], channels, self._statistics)
+                if nearest is None:
+                    nearest = classes[0].cpu().numpy()
+                for request, values in zip(mine, found, strict=True):
+                    maps[request] = request.finish(values[0].cpu(), nearest, self.label_space)
+        assert nearest is not None
+        return nearest, maps
 
-    def _to_tensor(self, rgb: ImageRGB) -> Tensor:
-        # (H, W, 3) bytes are a channels-last image already: a view, then one conversion on the
-        # device. The copy is for arrays that torch cannot view (negative steps, read-only memory).
-        if not rgb.flags.writeable or not rgb.flags.c_contiguous:
-            rgb = rgb.copy()
-        image = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1).unsqueeze(0)
-        return image.to(torch.float32).to(self._dtype)
+    def _intervene(
+        self, intervention: Intervention | None, rgb: ImageRGB, plain: SegmentationOutput
+    ) -> ScoreInputs:
+        if intervention is None:
+            return ScoreInputs(*plain)
+        image = self._backend.image_tensor(rgb)
+        return intervention.apply(self._backend.network, image, plain, self._statistics)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A map that is wanted: a scoring, and the map that publishes it."""
+
+    scoring: Scoring
+    score_map: LogisticMap | None = None
+
+    @property
+    def channel(self) -> ScoreChannel:
+        scoring = self.scoring
+        score_map = None if scoring.steps else self.score_map
+        return ScoreChannel(scoring.score, scoring.temperature, score_map, scoring.coarse)
+
+    def finish(self, values: Tensor, nearest: LabelImage, space: LabelSpace) -> FloatImage:
+        """The channel's values on the CPU, with what comes after the head."""
+        anomaly: FloatImage = values.numpy()
+        for step in self.scoring.steps:
+            anomaly = step(anomaly, nearest, space, self.scoring.lowest)
+        if self.scoring.steps and self.score_map is not None:
+            anomaly = self.score_map(torch.from_numpy(anomaly)).numpy()
+        return anomaly
 
 
 def check_image(rgb: ImageRGB) -> None:
@@ -215,7 +268,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+def choose_precision(name: Precision, device: torch.device) -> Arithmetic:
     """The arithmetic behind a precision name on ``device``.
 
     Raises:
@@ -223,8 +276,8 @@ def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "
     """
     if name == "auto":
         return "fp32"
-    if name not in _DTYPES:
-        raise ValueError(f"unknown precision {name!r}: expected auto, {', '.join(_DTYPES)}")
+    if name not in DTYPES:
+        raise ValueError(f"unknown precision {name!r}: expected auto, {', '.join(DTYPES)}")
     if name == "fp16" and device.type == "cpu":
         raise ValueError("fp16 is for CUDA devices; on a CPU take fp32 or bf16")
     return name

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from open_set_seg import head
 from open_set_seg.head import ScoreChannel, compute_channels, open_set_head, reference_head
-from open_set_seg.scores import SCORES, LogisticMap, jsd
+from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs, jsd
 
 MAP = LogisticMap(-3.0, 2.0)
 
@@ -178,7 +178,7 @@ def test_all_channels_come_from_one_upsampling_and_unpublished_ones_keep_their_s
     full = torch.nn.functional.interpolate(logits, size=(19, 26), mode="bilinear")
     channels = [ScoreChannel(name, 1.5) for name in SCORES]
     channels += [ScoreChannel("energy", 1.5, MAP), ScoreChannel("jsd")]
-    nearest, maps = compute_channels(logits, (19, 26), channels)
+    nearest, maps = compute_channels(ScoreInputs(logits), (19, 26), channels)
     assert torch.equal(nearest, full.argmax(1).to(torch.uint8))
     for channel, values in zip(channels, maps, strict=True):
         expected = SCORES[channel.score](full, channel.temperature)
@@ -192,7 +192,7 @@ def test_all_channels_come_from_one_upsampling_and_unpublished_ones_keep_their_s
 def test_what_is_no_number_is_the_most_anomalous_also_where_scores_have_no_bounds(score):
     logits = torch.randn(1, 12, 8, 8)
     logits[0, 2, 3, 4] = math.nan
-    _, (values,) = compute_channels(logits, (8, 8), [ScoreChannel(score)])
+    _, (values,) = compute_channels(ScoreInputs(logits), (8, 8), [ScoreChannel(score)])
     assert values[0, 3, 4] == (1.0 if SCORES[score].bounded else math.inf)
     values[0, 3, 4] = 0.0
     assert torch.isfinite(values).all()

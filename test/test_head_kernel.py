@@ -24,7 +24,7 @@ from open_set_seg import head
 from open_set_seg.head import ScoreChannel, compute_channels, head_backend, open_set_head
 from open_set_seg.head import reference_head as define
 from open_set_seg.kernels import HeadKernel, KernelChannel, NotBuiltError, cpu_head
-from open_set_seg.scores import SCORES, LogisticMap
+from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs
 
 ROOT = Path(__file__).resolve().parent.parent
 needs_compiler = pytest.mark.skipif(
@@ -212,7 +212,7 @@ def test_what_a_logit_that_is_no_number_reaches_is_unknown(kernel, score, value,
     logits[place] = value
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(head, "choose_head_kernel", lambda: (kernel, ""))
-        nearest, (anomaly,) = compute_channels(logits, size, [channel])
+        nearest, (anomaly,) = compute_channels(ScoreInputs(logits), size, [channel])
     expected_nearest, expected = define(logits, size, score, None, score_map)
     torch.testing.assert_close(anomaly, expected, rtol=0, atol=6e-5)
     reach = torch.zeros(2, 1, 7, 9)
@@ -229,7 +229,7 @@ def test_what_a_logit_that_is_no_number_reaches_is_unknown(kernel, score, value,
 def test_an_unpublished_score_of_no_number_is_infinite_and_an_image_of_nan_unknown(chosen):
     logits = torch.full((1, 19, 4, 4), math.nan)
     channels = [ScoreChannel("energy"), ScoreChannel("jsd")]
-    nearest, (energy, jsd) = compute_channels(logits, (16, 16), channels)
+    nearest, (energy, jsd) = compute_channels(ScoreInputs(logits), (16, 16), channels)
     assert (nearest == 0).all()
     assert (energy == math.inf).all()
     assert (jsd == 1.0).all()

@@ -187,7 +187,7 @@ def test_an_unbounded_score_is_published_for_decisions_and_handed_out_as_it_is(m
 
 
 def test_scores_that_the_network_cannot_give_are_refused_in_one_line(segmenter, monkeypatch):
-    with pytest.raises(ValueError, match=r"unknown score 'none'; known are .*jsd"):
+    with pytest.raises(ValueError, match=r"unknown score 'none'; scores are .*jsd"):
         segmenter.score_maps(image(), ["none"])
     needy = replace(SCORES["msp"], needs=("logits", "outlier_logits"))
     monkeypatch.setitem(SCORES, "needy", needy)

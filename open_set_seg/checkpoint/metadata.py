@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from open_set_seg.label_spaces import LABEL_SPACES, LabelSpace
-from open_set_seg.scores import SCORES, LogisticMap
+from open_set_seg.scores import LogisticMap
+from open_set_seg.scoring import Scoring, ScoringError
 
 # The one preprocessing there is: the network takes RGB as it comes and normalises it itself, by
 # its definition or from buffers that lie in the checkpoint. Stated in the file so that another one
@@ -30,7 +31,7 @@ class CheckpointMetadata:
         label_space: the K classes of the logits.
         outlier_head: whether the network has a second head.
         preprocessing: how an image becomes the network's input.
-        score: key in ``SCORES``; ``temperature`` its T.
+        score: name of a ``Scoring`` without a temperature; ``temperature`` is its T.
         score_map: publishes an unbounded score in [0, 1]; None for bounded ones.
         threshold: on the published scale; unknown is *above* it.
         threshold_rule: how the threshold was chosen, in words.
@@ -64,12 +65,16 @@ class CheckpointMetadata:
             raise CheckpointError(
                 f"expected preprocessing {PREPROCESSING!r}, found {self.preprocessing!r}"
             )
-        if self.score not in SCORES:
+        try:
+            scoring = Scoring.parse(self.score)
+        except ScoringError as error:
+            raise CheckpointError(f"expected a score, found {self.score!r}: {error}") from None
+        if scoring.temperature is not None:
             raise CheckpointError(
-                f"expected a score of {', '.join(sorted(SCORES))}, found {self.score!r}"
+                f"expected a temperature in a field of its own, found {self.score!r}"
             )
-        if SCORES[self.score].bounded == (self.score_map is not None):
-            expected = "no score map" if SCORES[self.score].bounded else "a score map"
+        if scoring.bounded == (self.score_map is not None):
+            expected = "no score map" if scoring.bounded else "a score map"
             raise CheckpointError(f"expected {expected} for the score {self.score!r}")
         if not 0.0 < self.temperature <= 1000.0:
             raise CheckpointError(f"expected temperature in (0, 1000], found {self.temperature}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from open_set_seg.models.cost import count_multiply_adds, count_parameters
+from open_set_seg.models.heads import PixelClassifier
 from open_set_seg.models.ladder_densenet import LadderDenseNet
 from open_set_seg.models.output import SegmentationOutput
 from open_set_seg.models.swiftnet import SwiftNet
@@ -22,6 +23,7 @@ from open_set_seg.models.weights import (
 __all__ = [
     "MODELS",
     "LadderDenseNet",
+    "PixelClassifier",
     "SegmentationOutput",
     "SwiftNet",
     "WeightsError",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from open_set_seg.models.densenet import DenseNetEncoder
+from open_set_seg.models.heads import PixelClassifier
 from open_set_seg.models.output import SegmentationOutput
 from open_set_seg.models.recomputation import Call, call_plainly, call_recomputed
 from open_set_seg.models.units import NormReluConv, PyramidPooling, UpsampleUnit
@@ -67,7 +68,7 @@ class Ladder(nn.Module):
         return x
 
 
-class LadderDenseNet(nn.Module):
+class LadderDenseNet(PixelClassifier):
     """Ladder-DenseNet-121 for K classes.
 
     11,067,414 parameters at K = 19 and ``width`` 1, 11,067,928 with the outlier head; 205.7 G
@@ -114,5 +115,4 @@ class LadderDenseNet(nn.Module):
         call = call_recomputed if recompute else call_plainly
         *skips, deepest = self.backbone(x / INPUT_SCALE, call)
         features = self.upsample(self.spp(deepest, call), skips, call)
-        outlier_logits = None if self.logits_ood is None else call(self.logits_ood, features)
-        return SegmentationOutput(call(self.logits, features), outlier_logits, features)
+        return self.classify(features, call=call)

@@ -13,9 +13,10 @@ class SegmentationOutput(NamedTuple):
     Attributes:
         logits: (B, K, H/4, W/4), unnormalised class scores; sizes are rounded up.
         outlier_logits: (B, 2, H/4, W/4), inlier and outlier in this order; None without that head.
-        features: (B, C, H/4, W/4), the map that both heads read.
+        features: (B, C, H/4, W/4), the map that both heads read; None from networks that do not
+            give it.
     """
 
     logits: Tensor
-    outlier_logits: Tensor | None
-    features: Tensor
+    outlier_logits: Tensor | None = None
+    features: Tensor | None = None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from open_set_seg.models.heads import PixelClassifier
 from open_set_seg.models.output import SegmentationOutput
 from open_set_seg.models.resnet import Stage, stage_channels
 from open_set_seg.models.units import NormReluConv, PyramidPooling, UpsampleUnit
@@ -65,7 +66,7 @@ class SwiftNetBackbone(nn.Module):
         return x
 
 
-class SwiftNet(nn.Module):
+class SwiftNet(PixelClassifier):
     """SwiftNet-RN18 single scale for K classes.
 
     11,797,071 parameters at K = 19 and ``width`` 1. The final upsampling of the logits is the
@@ -94,6 +95,4 @@ class SwiftNet(nn.Module):
 
     def forward(self, x: Tensor) -> SegmentationOutput:
         """RGB (B, 3, H, W), float on the 0..255 scale, any H and W -> logits at stride 4."""
-        features = self.backbone(x)
-        outlier_logits = None if self.logits_ood is None else self.logits_ood(features)
-        return SegmentationOutput(self.logits(features), outlier_logits, features)
+        return self.classify(self.backbone(x))

@@ -31,6 +31,10 @@ class NormReluConv(nn.Sequential):
             "conv", nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
         )
 
+    def activations(self, x: Tensor) -> Tensor:
+        """What the convolution reads."""
+        return torch.relu(self.get_submodule("norm")(x))
+
 
 def resize_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize with half-pixel centres (``align_corners=False``)."""

@@ -1,17 +1,12 @@
-"""Anomaly scores: pure functions from class logits to one number per pixel.
+"""Scores that read the class logits alone.
 
-Higher is more anomalous. p = softmax(z / T) over K classes with logits z and temperature T; natural
-logarithms throughout. Inputs are (B, K, H, W), outputs (B, H, W). All of them are differentiable.
-Logits that are not finite give whatever the formula gives (usually NaN): the open-set head turns
-such pixels into anomaly 1.
+p = softmax(z / T) over K classes with logits z and temperature T; natural logarithms throughout.
+Inputs are (B, K, H, W), outputs (B, H, W).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -86,60 +81,3 @@ def max_logit(logits: Tensor, temperature: float = 1.0) -> Tensor:
 def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """-T ln sum_k exp(z_k / T), unbounded (Liu et al. 2020)."""
     return -temperature * torch.logsumexp(logits / temperature, dim=1)
-
-
-@dataclass(frozen=True)
-class Score:
-    """A score and what a caller must know about it.
-
-    Attributes:
-        function: (logits, temperature) -> (B, H, W).
-        bounded: whether values lie in [0, 1]; if not, a ``LogisticMap`` publishes them.
-        needs: fields of ``SegmentationOutput`` that it reads.
-        temperature: the default T.
-    """
-
-    function: Callable[[Tensor, float], Tensor]
-    bounded: bool
-    needs: tuple[Literal["logits", "outlier_logits"], ...]
-    temperature: float
-
-    def __call__(self, logits: Tensor, temperature: float | None = None) -> Tensor:
-        """The score at ``temperature``, or at its default."""
-        return self.function(logits, self.temperature if temperature is None else temperature)
-
-
-SCORES: dict[str, Score] = {
-    "jsd": Score(jsd, bounded=True, needs=("logits",), temperature=2.0),
-    "msp": Score(msp, bounded=True, needs=("logits",), temperature=1.0),
-    "entropy": Score(entropy, bounded=True, needs=("logits",), temperature=1.0),
-    "max_logit": Score(max_logit, bounded=False, needs=("logits",), temperature=1.0),
-    "energy": Score(energy, bounded=False, needs=("logits",), temperature=1.0),
-}
-
-
-@dataclass(frozen=True)
-class LogisticMap:
-    """The map 1 / (1 + exp(-(s - location) / scale)) of an unbounded score s to [0, 1].
-
-    Args:
-        location: the score that is published as 1/2.
-        scale: positive; the score's unit.
-
-    Raises:
-        ValueError: a number that is not finite, or a scale that is not positive.
-    """
-
-    location: float
-    scale: float
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.location) and math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(
-                f"a logistic map needs a finite location and a positive finite scale, "
-                f"not {self.location} and {self.scale}"
-            )
-
-    def __call__(self, score: Tensor) -> Tensor:
-        """Published values of ``score``, same shape."""
-        return torch.sigmoid((score - self.location) / self.scale)

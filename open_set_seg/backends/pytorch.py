@@ -1,0 +1,57 @@
+"""The network in PyTorch, on a CPU or a CUDA device."""
+
+from __future__ import annotations
+
+import platform
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from open_set_seg.frame import ImageRGB
+from open_set_seg.models import SegmentationOutput
+
+Arithmetic = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Arithmetic, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
+class PyTorchBackend:
+    """Runs a network as it is.
+
+    Args:
+        network: maps RGB (B, 3, H, W) on 0..255 to a ``SegmentationOutput``; it is moved.
+        device: where to.
+        arithmetic: of the network.
+    """
+
+    name = "pytorch"
+
+    def __init__(self, network: nn.Module, device: torch.device, arithmetic: Arithmetic) -> None:
+        self.device = device
+        self._dtype = DTYPES[arithmetic]
+        network = network.eval().to(device=device, dtype=self._dtype)
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type == "cuda":
+            where = f"{device} ({torch.cuda.get_device_name(device)})"
+        else:
+            where = f"{device} ({platform.machine()}, {torch.get_num_threads()} threads)"
+        self.description = f"PyTorch on {where}, {arithmetic}"
+
+    def __call__(self, rgb: ImageRGB) -> SegmentationOutput:
+        """See ``Backend``."""
+        with torch.inference_mode():
+            output: SegmentationOutput = self.network(self.image_tensor(rgb))
+        return output
+
+    def image_tensor(self, rgb: ImageRGB) -> Tensor:
+        """What the network takes: (1, 3, H, W) on 0..255 on the device."""
+        # (H, W, 3) bytes are a channels-last image already: a view, then one conversion on the
+        # device. The copy is for arrays that torch cannot view (negative steps, read-only memory).
+        if not rgb.flags.writeable or not rgb.flags.c_contiguous:
+            rgb = rgb.copy()
+        image = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1).unsqueeze(0)
+        return image.to(torch.float32).to(self._dtype)

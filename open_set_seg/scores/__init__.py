@@ -1,0 +1,37 @@
+"""Anomaly scores: pure functions from a network's output to one number per pixel.
+
+Higher is more anomalous. All of them are differentiable. Inputs that are not finite give whatever
+the formula gives (usually NaN): the open-set head turns such pixels into the largest anomaly.
+"""
+
+from open_set_seg.scores.class_scores import (
+    energy,
+    entropy,
+    jsd,
+    jsd_maximum,
+    jsd_to_uniform,
+    max_logit,
+    msp,
+    shannon_entropy,
+)
+from open_set_seg.scores.inputs import ScoreInputs
+from open_set_seg.scores.publication import LogisticMap
+from open_set_seg.scores.registry import SCORES, Need, Score
+from open_set_seg.scores.statistics import ScoreStatistics
+
+__all__ = [
+    "SCORES",
+    "LogisticMap",
+    "Need",
+    "Score",
+    "ScoreInputs",
+    "ScoreStatistics",
+    "energy",
+    "entropy",
+    "jsd",
+    "jsd_maximum",
+    "jsd_to_uniform",
+    "max_logit",
+    "msp",
+    "shannon_entropy",
+]
