@@ -269,7 +269,8 @@ def _stack(inputs: ScoreInputs) -> tuple[Tensor, Callable[[Tensor], ScoreInputs]
         samples = None
         if inputs.samples is not None:
             passes, _, classes = inputs.samples.shape[:3]
-            samples = others.pop(0).unflatten(1, (passes, classes)).transpose(0, 1)
+            by_pass = others.pop(0).reshape(-1, passes, classes, *planes.shape[2:])
+            samples = by_pass.transpose(0, 1)
         return ScoreInputs(logits, outlier, None, samples)
 
     planes = torch.cat(parts, dim=1) if len(parts) > 1 else inputs.logits

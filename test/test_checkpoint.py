@@ -236,7 +236,7 @@ def test_changed_weights_are_noticed(saved):
         (lambda m: m.update(label_space={"name": "x"}), "name, classes, colours and ground"),
         (lambda m: m.update(outlier_head=1), "true or false for 'outlier_head'"),
         (lambda m: m.update(outlier_head=True), "missing logits_ood"),
-        (lambda m: m.update(score="magic"), "expected a score of energy.*found 'magic'"),
+        (lambda m: m.update(score="magic"), "expected a score, found 'magic'"),
         (lambda m: m.update(score="energy"), "expected a score map"),
         (lambda m: m.update(score_map={"location": 0, "scale": 1}), "expected no score map"),
         (lambda m: m.update(score="energy", score_map={"location": 0, "scale": 0}), "positive"),
