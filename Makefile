@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := torch,opencv,ros,bags,report,onnx,train,test,lint
+EXTRAS := torch,opencv,ros,bags,report,openvino,onnx,export,triton,train,test,lint
 # Further options for pip, such as an index that has CPU-only builds of torch.
 PIP_OPTIONS ?=
 DEMO_OUTPUT ?= demo_output

@@ -96,7 +96,12 @@ setup(
         ],
         "bags": ["rosbags>=0.11,<0.12"],
         "report": ["matplotlib>=3.8", "Jinja2>=3.1"],
+        "openvino": ["openvino>=2025.0"],
         "onnx": ["onnxruntime>=1.17"],
+        # What `open-set-seg export` needs beyond that.
+        "export": ["onnx>=1.16", "onnxscript>=0.5", "onnxruntime>=1.17", "nncf>=2.14"],
+        # torch brings it along where it is built for CUDA.
+        "triton": ["triton>=3.2; platform_system == 'Linux'"],
         "train": ["tensorboard>=2.14", "h5py>=3.10", "Pillow>=10"],
         "test": [
             "pytest>=8,<9",

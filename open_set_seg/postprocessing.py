@@ -42,7 +42,7 @@ class GroundFocus:
         """See ``Step``."""
         ground = find_ground(nearest, space, GroundConfig())
         if ground is None:
-            return anomaly.copy()
+            return np.copy(anomaly)
         focused: FloatImage = np.where(ground, anomaly, np.float32(lowest))
         return focused
 
