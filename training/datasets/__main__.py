@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "check",
         help="list the data sets below a folder",
         description="What there is of every data set and split; with --read also whether it can be "
-        "used. The exit code is 0 whatever is found; --json tells scripts.",
+        "used. The exit code is 1 if a file that was read cannot be used, else 0.",
     )
     check.add_argument(
         "root", metavar="ROOT", help="a data set's own folder, or a folder that holds some"
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps({name: asdict(each) for name, each in checks.items()}, indent=2))
     else:
         print(summary(checks))
-    return 0
+    corrupt = (split.corrupt for check in checks.values() for split in check.splits.values())
+    return 1 if any(corrupt) else 0
 
 
 if __name__ == "__main__":

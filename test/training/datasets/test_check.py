@@ -69,7 +69,8 @@ def test_reading_names_every_file_that_cannot_be_used(root):
 
 def test_the_table_shows_all_of_it(root, capsys):
     named = damage(root)
-    assert main(["check", str(root), "--read"]) == 0
+    assert main(["check", str(root), "--read"]) == 1
+    assert main(["check", str(root)]) == 0
     text = capsys.readouterr().out
     assert f"cityscapes (Cityscapes): {root / 'cityscapes'}" in text
     assert "val          3 of 500 frames, 2 corrupt" in text
