@@ -78,6 +78,18 @@ def test_several_data_sets_share_a_page_with_an_overview():
     assert overview.rows[2].cells[3].text == ""  # "other" was not measured on Static
 
 
+def test_models_of_one_name_are_told_apart_in_the_overview():
+    first, other = make_result(scores=("jsd",)), make_result(scores=("jsd",), seed=1)
+    elsewhere = make_result(dataset="fishyscapes_static", scores=("jsd",))
+    other["model"]["weights_sha256"] = "another"
+    overview = evaluation_page([first, other, elsewhere], [None] * 3).sections[0].blocks[0]
+    assert [row.cells[0] for row in overview.rows] == ["swiftnet, JSD (1)", "swiftnet, JSD (2)"]
+    found = [one["scores"]["jsd"]["pixels"]["whole image"]["AP"] for one in (first, other)]
+    assert [row.cells[1].text for row in overview.rows] == [percent(value) for value in found]
+    assert overview.rows[0].cells[3].text != ""
+    assert overview.rows[1].cells[3].text == ""
+
+
 def test_facts_are_those_of_the_best_run():
     worse, better = make_result("a", scores=("msp",)), make_result("b", scores=("msp",), seed=1)
     for result, value in ((worse, 0.2), (better, 0.7)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from training.presentation.differences import difference_table
 from training.presentation.object_tables import object_figures, object_summary, tables_by_condition
 from training.presentation.recognition import class_table, confusion_tables, open_set_tables
 from training.presentation.rules import rule_sentences
-from training.presentation.runs import Group, Result, Run, groups_of
+from training.presentation.runs import Group, Result, Run, groups_of, numbered
 from training.presentation.tables import comparison_tables, region_table
 from training.presentation.wording import METRICS, percent, score_title
 
@@ -117,19 +118,23 @@ def group_sections(group: Group) -> list[Section]:
 
 def _overview(groups: Sequence[Group]) -> Table:
     """AP and FPR95 of every model under every score, a pair of columns a data set."""
-    names = dict.fromkeys(_full_name(run) for group in groups for run in group.runs)
+    known = list(dict.fromkeys(_identity(run) for group in groups for run in group.runs))
+    names = numbered([name for name, _ in known])
     keys = ("AP", "FPR95")
-    found = [{_full_name(run): run.numbers() for run in group.runs} for group in groups]
+    found = [{_identity(run): run.numbers() for run in group.runs} for group in groups]
     rows = [
-        Row((name, *(number_cell(one.get(name, {}).get(key)) for one in found for key in keys)))
-        for name in names
+        Row((name, *(number_cell(one.get(which, {}).get(key)) for one in found for key in keys)))
+        for name, which in zip(names, known, strict=True)
     ]
     header = (f"{METRICS[key].heading} {group.title}" for group in groups for key in keys)
     return Table(("run", *header), tuple(rows), notes=("Percent, each by its protocol.",))
 
 
-def _full_name(run: Run) -> str:
-    return f"{run.result['model']['name']}, {score_title(run.score)}"
+def _identity(run: Run) -> tuple[str, str]:
+    """Its name, and what tells it from another model of that name."""
+    model = run.result["model"]
+    name = f"{model['name']}, {score_title(run.score)}"
+    return name, json.dumps(model, sort_keys=True)
 
 
 def _facts(group: Group) -> tuple[Fact, ...]:
