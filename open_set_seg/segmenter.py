@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from open_set_seg.backends import PyTorchBackend
 from open_set_seg.backends.pytorch import DTYPES, Arithmetic
-from open_set_seg.checkpoint import CheckpointMetadata, load_checkpoint
+from open_set_seg.checkpoint import CheckpointMetadata
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
 from open_set_seg.head import ScoreChannel, compute_channels
 from open_set_seg.interventions import Intervention
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.models import PixelClassifier, SegmentationOutput
+from open_set_seg.opening import open_model
 from open_set_seg.scores import LogisticMap, ScoreInputs, ScoreStatistics
 from open_set_seg.scoring import Scoring, ScoringError
 
@@ -70,14 +71,14 @@ class OpenSetSegmenter:
     def from_checkpoint(
         cls, path: str | Path, device: str = "auto", precision: Precision = "auto"
     ) -> OpenSetSegmenter:
-        """The segmenter of a checkpoint file.
+        """The segmenter of a model file: of any kind in ``open_set_seg.opening.KINDS``.
 
         Raises:
             CheckpointError: the file is no usable checkpoint.
-            ValueError: as the constructor.
+            ValueError: no usable model file of another kind, or as the constructor.
         """
-        model, metadata = load_checkpoint(path)
-        return cls(model, metadata, device, precision)
+        network, metadata, statistics = open_model(path, choose_device(device))
+        return cls(network, metadata, device, precision, statistics)
 
     @property
     def metadata(self) -> CheckpointMetadata:

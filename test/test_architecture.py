@@ -32,6 +32,7 @@ ROS_PACKAGES = {
 # lower layer, or stay inside the same module's folder.
 LAYERS = {
     "resources": 0,
+    "machine": 0,
     "label_spaces": 0,
     "frame": 0,
     "report": 0,
@@ -51,12 +52,13 @@ LAYERS = {
     "drawing": 2,
     "scoring": 3,
     "checkpoint": 4,
-    "segmenter": 5,
-    "detector": 6,
-    "bags": 7,
-    "ros": 8,
-    "demo": 8,
-    "cli": 9,
+    "opening": 6,
+    "segmenter": 7,
+    "detector": 8,
+    "bags": 9,
+    "ros": 10,
+    "demo": 10,
+    "cli": 11,
 }
 # simulation and drawing know the data and the camera geometry, nothing of the network.
 RESTRICTED = {
