@@ -20,13 +20,9 @@ from open_set_seg.checkpoint import DEMO_CHECKPOINT, CheckpointMetadata, read_me
 from open_set_seg.demo.in_process import play_in_process
 from open_set_seg.demo.pictures import Video, draw_panels
 from open_set_seg.demo.recorded import RecordedFrame, read_recorded
-from open_set_seg.demo.tables import (
-    describe_software,
-    format_summary,
-    save_obstacles,
-    summarise,
-)
+from open_set_seg.demo.tables import format_summary, save_obstacles, summarise
 from open_set_seg.drawing import save_picture
+from open_set_seg.machine import describe_software
 from open_set_seg.simulation import DriveConfig, StereoFrame, render_drive, save_drive
 
 MARK = ".open_set_seg_demo"

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
-import platform
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import open_set_seg
 from open_set_seg.demo.recorded import RecordedFrame
 from open_set_seg.frame import Obstacle
 from open_set_seg.label_spaces import LabelSpace
@@ -25,7 +21,6 @@ COLUMNS = (
     "frame", "stamp", "outcome", "id", "distance", "sigma", "true_distance", "family",
     "camouflaged", "x", "y", "z", "width", "height", "valid_share", "score", "nearest_class",
 )  # fmt: skip
-PACKAGES = ("torch", "numpy", "opencv-python-headless", "rosbags", "ros-rclpy")
 
 
 def save_obstacles(path: Path, frames: Sequence[RecordedFrame], label_space: LabelSpace) -> None:
@@ -114,21 +109,6 @@ def summarise(frames: Sequence[RecordedFrame], images: int) -> dict[str, Any]:
             "p95": float(np.percentile(latencies, 95)),
         },
         "obstacles": _finite(asdict(metrics)),
-    }
-
-
-def describe_software() -> dict[str, str]:
-    """Versions of what the numbers depend on, and the machine."""
-    found = {"open_set_seg": open_set_seg.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return {
-        **found,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "byte_order": sys.byteorder,
     }
 
 
