@@ -6,6 +6,8 @@ A label image is uint8: ``0 .. K-1`` are the known classes of a label space, ``K
 
 from __future__ import annotations
 
+import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 UNLABELLED = 255
@@ -49,6 +51,13 @@ class LabelSpace:
         if missing:
             raise ValueError(f"ground classes {sorted(missing)} are not classes of {self.name!r}")
 
+    @classmethod
+    def of_classes(
+        cls, name: str, classes: Sequence[str], ground: Sequence[str] = ()
+    ) -> LabelSpace:
+        """A label space whose colours nobody has chosen; ``ValueError`` as the constructor."""
+        return cls(name, tuple(classes), choose_colours(len(classes)), tuple(ground))
+
     @property
     def num_classes(self) -> int:
         """K, the number of known classes."""
@@ -78,6 +87,19 @@ class LabelSpace:
         if label == UNLABELLED:
             return "unlabelled"
         return self.classes[label]
+
+
+def choose_colours(count: int) -> tuple[Colour, ...]:
+    """Colours that are told apart, the first ones best; none is that of *unknown*.
+
+    Hues go around the circle by the golden section, brightness and saturation in cycles of their
+    own.
+    """
+    values = [
+        colorsys.hsv_to_rgb((0.3 + 0.618034 * i) % 1.0, (0.75, 0.5)[i % 2], (0.9, 0.6, 0.75)[i % 3])
+        for i in range(count)
+    ]
+    return tuple((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in values)
 
 
 # The 12 classes of StreetHazards in the order that DenseHybrid trains on: raw ids minus one with

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from open_set_seg.models.adapter import AdapterError, LogitsAdapter
 from open_set_seg.models.cost import count_multiply_adds, count_parameters
 from open_set_seg.models.heads import PixelClassifier
 from open_set_seg.models.ladder_densenet import LadderDenseNet
@@ -22,7 +23,9 @@ from open_set_seg.models.weights import (
 
 __all__ = [
     "MODELS",
+    "AdapterError",
     "LadderDenseNet",
+    "LogitsAdapter",
     "PixelClassifier",
     "SegmentationOutput",
     "SwiftNet",
