@@ -73,6 +73,24 @@ def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     return (shannon_entropy(logits, temperature) / math.log(logits.shape[1])).clamp(0.0, 1.0)
 
 
+def kl(logits: Tensor, temperature: float = 2.0) -> Tensor:
+    """-KL(U || p) = ln K + mean_k ln p_k in nats, in (-inf, 0]: 0 for a uniform prediction.
+
+    The score that belongs to training by KL(U || p) (Grcic et al., NFlowJS, table 7).
+    """
+    mean = torch.log_softmax(logits / temperature, dim=1).mean(dim=1)
+    return (mean + math.log(logits.shape[1])).clamp(max=0.0)
+
+
+def reverse_kl(logits: Tensor, temperature: float = 2.0) -> Tensor:
+    """1 - KL(p || U) / ln K, in [0, 1]: 1 for a uniform prediction (NFlowJS, table 7).
+
+    KL(p || U) = ln K - entropy, so this *is* ``entropy`` at the same temperature; it has a name of
+    its own because its temperature is that of the divergences.
+    """
+    return entropy(logits, temperature)
+
+
 def max_logit(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """-max_k z_k / T, unbounded (Hendrycks et al. 2022)."""
     return -(logits / temperature).amax(dim=1)

@@ -8,7 +8,16 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from open_set_seg.scores.class_scores import energy, entropy, jsd, max_logit, msp
+from open_set_seg.scores.class_scores import energy, entropy, jsd, kl, max_logit, msp, reverse_kl
+from open_set_seg.scores.fitted_scores import embedding_density, mahalanobis, sml
+from open_set_seg.scores.outlier_scores import (
+    dense_hybrid,
+    discriminative,
+    generative,
+    op,
+    op_ms,
+)
+from open_set_seg.scores.sampled_scores import mutual_information
 from open_set_seg.scores.statistics import ScoreStatistics
 
 Need = Literal["logits", "outlier_logits", "features", "samples", "statistics"]
@@ -80,4 +89,30 @@ SCORES: dict[str, Score] = {
     "entropy": Score(entropy, bounded=True, temperature=1.0),
     "max_logit": Score(max_logit, bounded=False, temperature=1.0),
     "energy": Score(energy, bounded=False, temperature=1.0),
+    "kl": Score(kl, bounded=False, temperature=2.0),
+    "reverse_kl": Score(reverse_kl, bounded=True, temperature=2.0),
+    "op": Score(op, bounded=True, needs=("outlier_logits",), temperature=2.0),
+    "op_ms": Score(op_ms, bounded=True, needs=("logits", "outlier_logits"), temperature=2.0),
+    "dense_hybrid": Score(dense_hybrid, bounded=False, needs=("logits", "outlier_logits")),
+    "generative": Score(generative, bounded=False),
+    "discriminative": Score(discriminative, bounded=True, needs=("outlier_logits",)),
+    "mutual_information": Score(mutual_information, bounded=True, needs=("samples",)),
+    "sml": Score(
+        sml,
+        bounded=False,
+        needs=("logits", "statistics"),
+        fields=("max_logit_mean", "max_logit_deviation"),
+    ),
+    "mahalanobis": Score(
+        mahalanobis,
+        bounded=False,
+        needs=("features", "statistics"),
+        fields=("feature_mean", "feature_precision"),
+    ),
+    "embedding_density": Score(
+        embedding_density,
+        bounded=False,
+        needs=("features", "statistics"),
+        fields=("density_weight", "density_mean", "density_cholesky"),
+    ),
 }
