@@ -30,6 +30,8 @@ from open_set_seg.kernels import HeadKernel, KernelChannel
 from open_set_seg.scores import SCORES, ScoreInputs, jsd_maximum
 
 TEMPERATURE = 2.0
+# The scores that the five columns of earlier results hold.
+KERNEL_SCORES = ("jsd", "msp", "entropy", "max_logit", "energy")
 Variants = dict[str, Callable[[], Any]]
 
 
@@ -106,10 +108,10 @@ def make_variants(logits: Tensor, size: tuple[int, int], threads: int) -> Varian
         "kernel, arg-max alone": lambda: kernel(logits, size, [], threads),
         **{
             f"kernel, {name}": partial(kernel, logits, size, [_channel(name)], threads)
-            for name in SCORES
+            for name in KERNEL_SCORES
         },
         "kernel, all five scores": lambda: kernel(
-            logits, size, [_channel(name) for name in SCORES], threads
+            logits, size, [_channel(name) for name in KERNEL_SCORES], threads
         ),
         "kernel, jsd, channels-last logits": lambda: kernel(channels_last, size, jsd, threads),
         "kernel, jsd, one row and column less": lambda: kernel(logits, odd, jsd, threads),

@@ -27,6 +27,8 @@ from open_set_seg.kernels import HeadKernel, KernelChannel, NotBuiltError, cpu_h
 from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs
 
 ROOT = Path(__file__).resolve().parent.parent
+# What the kernel computes; all other scores are PyTorch's.
+SCORED = sorted(cpu_head._SCORES)
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a C compiler"
 )
@@ -129,7 +131,7 @@ def check_nearest(nearest, full, allowed):
     source=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     size=st.tuples(st.integers(1, 70), st.integers(1, 50)),
     four_times=st.booleans(),
-    score=st.sampled_from(sorted(SCORES)),
+    score=st.sampled_from(SCORED),
     kind=st.sampled_from(["small", "usual", "large", "tied"]),
     temperature=st.sampled_from([None, 0.5, 1.7]),
     seed=st.integers(0, 1000),
@@ -143,7 +145,7 @@ def test_any_logits_at_any_size_equal_the_definition(
 
 
 @needs_compiler
-@pytest.mark.parametrize("score", sorted(SCORES))
+@pytest.mark.parametrize("score", SCORED)
 @pytest.mark.parametrize(
     ("source", "size"),
     [((20, 150), (80, 600)), ((20, 150), (79, 601)), ((37, 65), (148, 260)), ((90, 300), (45, 90))],
@@ -160,7 +162,7 @@ def test_every_instruction_set_of_this_processor_keeps_the_tolerance(library, ke
     for level in range(kernel.best_level + 1):
         one = HeadKernel(library, level)
         assert one.instructions
-        for score in SCORES:
+        for score in SCORED:
             check_against_definition(one, logits, (48, 280), score)
             check_against_definition(one, logits, (49, 277), score)
     for level in (-1, kernel.best_level + 1):
@@ -184,7 +186,7 @@ def test_of_classes_that_are_alike_the_lower_one_is_nearest(kernel, classes):
 
 
 @needs_compiler
-@pytest.mark.parametrize("score", sorted(SCORES))
+@pytest.mark.parametrize("score", SCORED)
 def test_huge_logits_are_scored_as_in_double_precision(chosen, score):
     logits = make_logits("huge", (1, 19, 6, 9), 1)
     logits[0, :, 2, 3] = torch.linspace(-3.4e38, 3.4e38, 19)
@@ -198,7 +200,7 @@ def test_huge_logits_are_scored_as_in_double_precision(chosen, score):
 @needs_compiler
 @settings(max_examples=40, deadline=None)
 @given(
-    score=st.sampled_from(sorted(SCORES)),
+    score=st.sampled_from(SCORED),
     value=st.sampled_from([math.nan, math.inf, -math.inf]),
     place=st.tuples(st.integers(0, 1), st.integers(0, 18), st.integers(0, 6), st.integers(0, 8)),
     size=st.sampled_from([(28, 36), (7, 9), (33, 41), (3, 4), (1, 1)]),
@@ -238,7 +240,7 @@ def test_an_unpublished_score_of_no_number_is_infinite_and_an_image_of_nan_unkno
 @needs_compiler
 def test_threads_layouts_and_company_do_not_change_a_bit(kernel):
     logits = make_logits("usual", (2, 19, 40, 70), 7)
-    channels = [KernelChannel(name, 1.0, math.inf) for name in SCORES]
+    channels = [KernelChannel(name, 1.0, math.inf) for name in SCORED]
     nearest, maps, _ = kernel(logits, (157, 280), channels, 1)
     wide = torch.zeros(2, 19, 41, 90)
     wide[:, :, 1:, 5:75] = logits
@@ -292,7 +294,7 @@ def test_what_the_kernel_cannot_do_goes_to_pytorch(chosen, monkeypatch):
     st.sampled_from([2, 19, 254]),
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.tuples(st.integers(1, 70), st.integers(1, 50)),
-    st.sampled_from(sorted(SCORES)),
+    st.sampled_from(SCORED),
     st.integers(0, 1000),
 )
 def test_without_the_kernel_pytorch_keeps_to_the_definition(classes, source, size, score, seed):
