@@ -11,21 +11,38 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from open_set_seg.checkpoint import (
     DEMO_CHECKPOINT,
     CheckpointError,
     CheckpointMetadata,
+    add_statistics,
+    hash_weights,
     load_checkpoint,
+    load_statistics,
     read_metadata,
     save_checkpoint,
 )
 from open_set_seg.label_spaces import CITYSCAPES, STREETHAZARDS, LabelSpace
 from open_set_seg.models import build_model
-from open_set_seg.scores import LogisticMap
+from open_set_seg.scores import LogisticMap, ScoreStatistics
 
 OWN_SPACE = LabelSpace("harbour", ("water", "quay"), ((0, 0, 200), (90, 90, 90)), ("quay",))
+MAP = {"location": 0.0, "scale": 1.0}
+# Of a network with 12 classes and 8 channels of features.
+STATISTICS = ScoreStatistics(
+    max_logit_mean=torch.arange(12.0),
+    max_logit_deviation=torch.full((12,), 2.0),
+    feature_mean=torch.randn(12, 8, generator=torch.Generator().manual_seed(0)),
+    feature_precision=torch.eye(8),
+    density_weight=torch.full((12,), 1 / 12),
+    density_mean=torch.zeros(12, 8),
+    density_cholesky=torch.eye(8).repeat(12, 1, 1),
+    activation_levels=torch.tensor([0.9, 0.95, 0.99]),
+    activation_quantiles=torch.tensor([0.5, 1.0, 2.0]),
+)
 
 
 def describe(space=STREETHAZARDS, **changes):
@@ -75,8 +92,9 @@ def edit(path, change):
         describe(CITYSCAPES, seed=None, code_revision=None, metrics={}, recipe={}),
         describe(OWN_SPACE, outlier_head=True),
         describe(score="energy", temperature=1.0, score_map=LogisticMap(-4.0, 1.5)),
+        describe(score_maps={"react+energy": LogisticMap(-4.0, 1.5)}, statistics_source="roads"),
     ],
-    ids=["own package", "least", "own label space", "unbounded score"],
+    ids=["own package", "least", "own label space", "unbounded score", "fitted"],
 )
 def test_round_trip(tmp_path, metadata):
     path = tmp_path / "model.safetensors"
@@ -252,6 +270,17 @@ def test_changed_weights_are_noticed(saved):
         (lambda m: m.update(format_version=2), "expected format version 1.*found 2"),
         (lambda m: m.pop("format_version"), "expected format version 1.*found None"),
         (lambda m: m.update(weights_sha256="0" * 64), "changed or damaged"),
+        (lambda m: m.update(score_maps=[]), "an object for 'score_maps'"),
+        (lambda m: m.update(score_maps={"energy": 3}), "an object for 'energy'"),
+        (lambda m: m.update(score_maps={"energy": {"location": 0, "scale": -1}}), "positive"),
+        (lambda m: m.update(score_maps={"magic": MAP}), "scores in 'score_maps': unknown .*magic"),
+        (lambda m: m.update(score_maps={"msp": MAP}), "no map of 'msp' .* bounded"),
+        (lambda m: m.update(score_maps={"energy+coarse": MAP}), r"'coarse\+energy' .* found 'ene"),
+        (
+            lambda m: m.update(score="energy", score_map=MAP, score_maps={"energy": MAP}),
+            "no map of 'energy' .* own",
+        ),
+        (lambda m: m.update(statistics_source=3), "a string for 'statistics_source'"),
         (lambda m: [m], "expected a JSON object"),
     ],
 )
@@ -260,6 +289,147 @@ def test_contradicting_metadata(saved, change, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         load_checkpoint(saved)
     assert str(saved) in str(caught.value)
+
+
+# Statistics of inlier data
+
+
+@pytest.fixture
+def fitted(tmp_path):
+    path = tmp_path / "fitted.safetensors"
+    save_checkpoint(path, network(), describe(statistics_source="roads"), statistics=STATISTICS)
+    return path
+
+
+def test_statistics_come_back_and_the_network_keeps_its_identity(saved, fitted):
+    found = load_statistics(fitted).tensors()
+    assert set(found) == {field.name for field in dataclasses.fields(ScoreStatistics)}
+    assert all(torch.equal(found[name], value) for name, value in STATISTICS.tensors().items())
+    assert load_statistics(saved) is None
+    plain, metadata = read_metadata(saved), read_metadata(fitted)
+    assert metadata.weights_sha256 == plain.weights_sha256
+    assert metadata.statistics_sha256
+    assert plain.statistics_sha256 == ""
+    state, expected = load_checkpoint(fitted)[0].state_dict(), network().state_dict()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_some_statistics_may_be_all(tmp_path):
+    path = tmp_path / "model.safetensors"
+    few = ScoreStatistics(
+        activation_levels=torch.tensor([0.9]), activation_quantiles=torch.tensor([0.0])
+    )
+    save_checkpoint(path, network(), describe(), statistics=few)
+    assert set(load_statistics(path).tensors()) == {"activation_levels", "activation_quantiles"}
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_adding_statistics_copies_the_weights_as_they_are_stored(tmp_path, half):
+    path, output = tmp_path / "model.safetensors", tmp_path / "fitted.safetensors"
+    digest = save_checkpoint(path, network(), describe(), half=half)
+    maps = {"max_logit": LogisticMap(-3.0, 0.5)}
+    written = add_statistics(path, output, STATISTICS, maps, "roads")
+    before, metadata = read_metadata(path), read_metadata(output)
+    assert metadata == written
+    assert metadata == dataclasses.replace(
+        before,
+        score_maps=maps,
+        statistics_source="roads",
+        statistics_sha256=metadata.statistics_sha256,
+    )
+    assert metadata.weights_sha256 == digest
+    old, new = load_file(path), load_file(output)
+    assert all(torch.equal(new[name], old[name]) for name in old)
+    assert len(new) == len(old) + len(STATISTICS.tensors())
+    again = add_statistics(output, output, STATISTICS, {}, "elsewhere")
+    assert again.statistics_sha256 == metadata.statistics_sha256
+    assert again.score_maps == {}
+    assert read_metadata(output) == again
+
+
+def test_files_of_before_there_were_statistics_load(saved):
+    def strip(content):
+        for name in ("score_maps", "statistics_source", "statistics_sha256"):
+            del content[name]
+
+    edit(saved, strip)
+    _, metadata = load_checkpoint(saved)
+    assert metadata.score_maps == {}
+    assert metadata.statistics_source == metadata.statistics_sha256 == ""
+    assert load_statistics(saved) is None
+
+
+def test_changed_statistics_are_noticed_and_leave_the_weights_usable(tmp_path, fitted):
+    with safe_open(fitted, framework="pt") as file:
+        header = file.metadata()
+    state = load_file(fitted)
+    state["score_statistics.max_logit_mean"] += 1.0
+    save_file(state, fitted, metadata=header)
+    load_checkpoint(fitted)
+    with pytest.raises(CheckpointError, match=r"expected statistics with SHA-256 .* damaged"):
+        load_statistics(fitted)
+    edit(fitted, lambda content: content.update(statistics_sha256=""))
+    with pytest.raises(CheckpointError, match=r"statistics with SHA-256 of nothing .* damaged"):
+        load_statistics(fitted)
+    for name in list(state):
+        if name.startswith("score_statistics."):
+            del state[name]
+    save_file(state, fitted, metadata=header)
+    with pytest.raises(CheckpointError, match=r"found of nothing: .* damaged"):
+        load_statistics(fitted)
+
+
+WRONG_STATISTICS = [
+    ({"max_logit_mean": torch.zeros(11)}, r"shape \(12\) for max_logit_mean .* found \(11\)"),
+    ({"feature_mean": torch.zeros(12, 7)}, r"shape \(12, 8\) for feature_mean"),
+    ({"density_cholesky": torch.eye(8)}, r"shape \(12, 8, 8\) for density_cholesky"),
+    ({"activation_levels": torch.tensor(0.5)}, r"shape \(Q\) .*activation_levels.* found \(\)"),
+    ({"activation_quantiles": torch.zeros(2)}, r"shape \(3\) for activation_quantiles"),
+    ({"max_logit_mean": torch.full((12,), float("nan"))}, "NaN or Inf in max_logit_mean"),
+    ({"max_logit_mean": torch.zeros(12, dtype=torch.int64)}, "floating max_logit_mean"),
+    ({"max_logit_deviation": torch.zeros(12)}, "positive numbers for max_logit_deviation"),
+    ({"max_logit_deviation": None}, "expected max_logit_deviation among"),
+    ({"density_weight": torch.full((12,), 0.5)}, "shares that sum to 1 for density_weight"),
+    ({"density_cholesky": torch.ones(12, 8, 8)}, "lower triangles with positive diagonals"),
+    ({"density_cholesky": -torch.eye(8).repeat(12, 1, 1)}, "positive diagonals"),
+    ({"feature_precision": torch.ones(8, 8).triu()}, "a symmetric matrix"),
+    ({"activation_levels": torch.tensor([0.9, 0.9, 0.95])}, "levels that increase"),
+    ({"activation_levels": torch.tensor([0.9, 0.95, 1.0])}, "levels that increase"),
+    ({"activation_quantiles": torch.tensor([1.0, 0.5, 2.0])}, "quantiles that do not decrease"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG_STATISTICS)
+def test_statistics_that_cannot_be_computed_with_are_neither_written_nor_read(
+    tmp_path, fitted, change, message
+):
+    wrong = dataclasses.replace(STATISTICS, **change)
+    path = tmp_path / "wrong.safetensors"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        save_checkpoint(path, network(), describe(), statistics=wrong)
+    assert "\n" not in str(caught.value)
+    assert not path.exists()
+    weights = load_file(fitted)
+    weights = {n: t for n, t in weights.items() if not n.startswith("score_statistics.")}
+    extra = {f"score_statistics.{name}": value for name, value in wrong.tensors().items()}
+    with safe_open(fitted, framework="pt") as file:
+        content = json.loads(file.metadata()["open_set_seg"])
+    content["statistics_sha256"] = hash_weights(extra)
+    save_file(weights | extra, path, metadata={"open_set_seg": json.dumps(content)})
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_statistics(path)
+    assert str(path) in str(caught.value)
+
+
+def test_statistics_of_unknown_names_are_refused(fitted):
+    with safe_open(fitted, framework="pt") as file:
+        content = json.loads(file.metadata()["open_set_seg"])
+    state = load_file(fitted) | {"score_statistics.mode": torch.zeros(12)}
+    extra = {n: t for n, t in state.items() if n.startswith("score_statistics.")}
+    content["statistics_sha256"] = hash_weights(extra)
+    save_file(state, fitted, metadata={"open_set_seg": json.dumps(content)})
+    with pytest.raises(CheckpointError, match=r"known names in .* found 'mode'"):
+        load_statistics(fitted)
 
 
 JSON = st.recursive(
@@ -294,10 +464,6 @@ def test_fields_of_later_versions_are_ignored(saved):
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
 def test_tensors_that_do_not_fit_are_named(tmp_path, saved, change):
-    from safetensors import safe_open
-
-    from open_set_seg.checkpoint import hash_weights
-
     with safe_open(saved, framework="pt") as file:
         header = file.metadata()
     state = load_file(saved)

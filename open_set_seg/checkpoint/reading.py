@@ -1,28 +1,27 @@
-"""Writing and reading checkpoint files."""
+"""Reading checkpoint files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from open_set_seg.checkpoint.metadata import (
-    CheckpointError,
-    CheckpointMetadata,
-    metadata_from_json,
-    metadata_to_json,
-)
+from open_set_seg.checkpoint.json_form import metadata_from_json
+from open_set_seg.checkpoint.metadata import CheckpointError, CheckpointMetadata
+from open_set_seg.checkpoint.statistics import PREFIX, statistics_from_state
 from open_set_seg.models import WeightsError, build_model
 from open_set_seg.models.weights import check_state_dict
+from open_set_seg.scores import ScoreStatistics
 
 FORMAT_VERSION = 1
 HEADER_KEY = "open_set_seg"
-DEMO_CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "demo.safetensors"
+# Reads the features in every network that gives them: its channels are theirs.
+CLASSIFIER = "logits.conv.weight"
 
 _WHAT_IS_EXPECTED = "expected an open_set_seg checkpoint (.safetensors)"
 _CODE = "; such files are never opened because they can run code"
@@ -34,46 +33,6 @@ _FOREIGN = {
 }
 
 
-def save_checkpoint(
-    path: str | Path, model: nn.Module, metadata: CheckpointMetadata, half: bool = False
-) -> str:
-    """Write ``model`` with its metadata.
-
-    Args:
-        path: file to write; it appears whole or not at all.
-        model: the network that ``metadata`` describes.
-        metadata: everything else; its ``weights_sha256`` is replaced by the computed one.
-        half: store convolution weights as float16 (they are loaded as float32).
-            Normalisation statistics stay float32: variances may exceed float16's range.
-
-    Returns:
-        The SHA-256 of the weights as stored.
-
-    Raises:
-        CheckpointError: the model does not fit the metadata, or a weight is not finite as stored.
-    """
-    path = Path(path)
-    state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
-    }
-    _check_fit(_describe(metadata, "the metadata").state_dict(), state, "the model")
-    if half:
-        weights = {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
-        state = {n: t.half() if n in weights else t for n, t in state.items()}
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"expected finite weights, found NaN or Inf in {name}")
-    digest = hash_weights(state)
-    content = {"format_version": FORMAT_VERSION, **metadata_to_json(metadata)}
-    content["weights_sha256"] = digest
-    partial = path.with_name(path.name + ".partial")
-    header = {HEADER_KEY: json.dumps(content, allow_nan=False)}
-    # Not save_file(): it makes files that only their owner can read.
-    partial.write_bytes(save(state, metadata=header))
-    partial.replace(path)
-    return digest
-
-
 def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointMetadata]:
     """The network (float32, CPU, evaluation mode) and the metadata of a checkpoint.
 
@@ -83,22 +42,26 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, CheckpointMetadata]:
     """
     path = Path(path)
     metadata = read_metadata(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{_WHAT_IS_EXPECTED} at {path}, found {error}") from error
-    digest = hash_weights(stored)
-    if digest != metadata.weights_sha256:
-        raise CheckpointError(
-            f"expected weights with SHA-256 {metadata.weights_sha256[:16]}... in {path}, "
-            f"found {digest[:16]}...: the file was changed or damaged"
-        )
-    model = _describe(metadata, str(path))
+    stored = read_weights(path, metadata)
+    model = describe_network(metadata, str(path))
     state = {n: t.float() if t.is_floating_point() else t for n, t in stored.items()}
-    _check_fit(model.state_dict(), state, str(path))
+    check_fit(model.state_dict(), state, str(path))
     model.load_state_dict(state)
     return model.eval(), metadata
+
+
+def load_statistics(path: str | Path) -> ScoreStatistics | None:
+    """The statistics of inlier data that a checkpoint carries, on the CPU; None without them.
+
+    Raises:
+        CheckpointError: as ``load_checkpoint``, or statistics that cannot be computed with.
+    """
+    path = Path(path)
+    metadata = read_metadata(path)
+    state, channels = _read_tensors(path, statistics=True)
+    digest = hash_weights(state) if state else ""
+    _check_hash("statistics", metadata.statistics_sha256, digest, path)
+    return statistics_from_state(state, metadata.label_space.num_classes, channels, str(path))
 
 
 def read_metadata(path: str | Path) -> CheckpointMetadata:
@@ -135,7 +98,7 @@ def read_metadata(path: str | Path) -> CheckpointMetadata:
     return metadata_from_json(content, str(path))
 
 
-def hash_weights(state: dict[str, Tensor]) -> str:
+def hash_weights(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes of all tensors, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(state):
@@ -145,7 +108,39 @@ def hash_weights(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _describe(metadata: CheckpointMetadata, source: str) -> nn.Module:
+def read_weights(path: Path, metadata: CheckpointMetadata) -> dict[str, Tensor]:
+    """The weights as stored, checked against their hash."""
+    stored, _ = _read_tensors(path, statistics=False)
+    _check_hash("weights", metadata.weights_sha256, hash_weights(stored), path)
+    return stored
+
+
+def _read_tensors(path: Path, statistics: bool) -> tuple[dict[str, Tensor], int | None]:
+    """Tensors of one of the two kinds, and the channels that the classifier reads."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            wanted = [name for name in names if name.startswith(PREFIX) == statistics]
+            shape = file.get_slice(CLASSIFIER).get_shape() if CLASSIFIER in names else []
+            tensors = {name: file.get_tensor(name) for name in wanted}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{_WHAT_IS_EXPECTED} at {path}, found {error}") from error
+    return tensors, shape[1] if len(shape) > 1 else None
+
+
+def _check_hash(kind: str, expected: str, found: str, path: Path) -> None:
+    if found != expected:
+        raise CheckpointError(
+            f"expected {kind} with SHA-256 {_shorten(expected)} in {path}, found "
+            f"{_shorten(found)}: the file was changed or damaged"
+        )
+
+
+def _shorten(digest: str) -> str:
+    return f"{digest[:16]}..." if digest else "of nothing"
+
+
+def describe_network(metadata: CheckpointMetadata, source: str) -> nn.Module:
     """A fresh network as ``metadata`` describes it."""
     try:
         return build_model(
@@ -160,7 +155,8 @@ def _describe(metadata: CheckpointMetadata, source: str) -> nn.Module:
         ) from error
 
 
-def _check_fit(expected: dict[str, Tensor], found: dict[str, Tensor], source: str) -> None:
+def check_fit(expected: dict[str, Tensor], found: dict[str, Tensor], source: str) -> None:
+    """Raise ``CheckpointError`` unless both hold tensors of the same names and shapes."""
     try:
         check_state_dict(expected, found, source)
     except WeightsError as error:
