@@ -1,33 +1,31 @@
 """What runs the network: one interface, an image in, the network's maps out."""
 
-from __future__ import annotations
+from open_set_seg.backends.choice import (
+    AUTOMATIC,
+    BACKENDS,
+    AutomaticBackend,
+    check_backend,
+    explain_choice,
+    find_pytorch,
+    open_backend,
+)
+from open_set_seg.backends.onnxruntime import OnnxRuntimeBackend
+from open_set_seg.backends.openvino import OpenVinoBackend
+from open_set_seg.backends.protocol import Arithmetic, Backend, BackendError
+from open_set_seg.backends.pytorch import PyTorchBackend
 
-from typing import Protocol
-
-import torch
-
-from open_set_seg.backends.pytorch import Arithmetic, PyTorchBackend
-from open_set_seg.frame import ImageRGB
-from open_set_seg.models import SegmentationOutput
-
-__all__ = ["Arithmetic", "Backend", "PyTorchBackend"]
-
-
-class Backend(Protocol):
-    """One network on one device, in evaluation mode.
-
-    Attributes:
-        name: key of the backend.
-        device: where its output lies.
-        description: backend, device and arithmetic in words.
-    """
-
-    name: str
-    device: torch.device
-    description: str
-
-    def __call__(self, rgb: ImageRGB) -> SegmentationOutput:
-        """The network's output for an (H, W, 3) uint8 image of any size, as a batch of one.
-
-        The tensors may be overwritten by the next call.
-        """
+__all__ = [
+    "AUTOMATIC",
+    "BACKENDS",
+    "Arithmetic",
+    "AutomaticBackend",
+    "Backend",
+    "BackendError",
+    "OnnxRuntimeBackend",
+    "OpenVinoBackend",
+    "PyTorchBackend",
+    "check_backend",
+    "explain_choice",
+    "find_pytorch",
+    "open_backend",
+]

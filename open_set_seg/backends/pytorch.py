@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import platform
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from open_set_seg.backends.protocol import Arithmetic
 from open_set_seg.frame import ImageRGB
 from open_set_seg.models import SegmentationOutput
 
-Arithmetic = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[Arithmetic, torch.dtype] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,

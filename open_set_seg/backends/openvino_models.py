@@ -1,0 +1,101 @@
+"""Networks as models of OpenVINO, and what there is to know about such a model."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from open_set_seg.backends.protocol import BackendError
+from open_set_seg.backends.telemetry import import_openvino
+from open_set_seg.models import SegmentationOutput
+
+OUTPUTS = SegmentationOutput._fields[:2]
+NETWORK_LAYOUT = "NCHW"
+
+
+def convert_network(network: nn.Module, size: tuple[int, int]) -> Any:
+    """An ``openvino.Model`` of a network on a CPU, for (1, 3, H, W) images of one size.
+
+    Args:
+        network: returns a ``SegmentationOutput``; the model shares its weights and lacks the
+            features.
+        size: (H, W); networks may look at it while they are traced, so it is part of the model.
+    """
+    openvino = import_openvino()
+    example = torch.zeros(1, 3, *size)
+    with warnings.catch_warnings(), torch.no_grad():
+        # Of the two packages about each other's parts; nothing that a user could do.
+        warnings.simplefilter("ignore")
+        program = torch.export.export(_Logits(network).eval(), (example,))
+        model = openvino.convert_model(program)
+    for name, port in zip(OUTPUTS, model.outputs, strict=False):
+        port.get_tensor().set_names({name})
+    return shape_model(model, NETWORK_LAYOUT, size)
+
+
+def shape_model(model: Any, layout: str, size: tuple[int, int]) -> Any:
+    """A copy of a model for images of one size.
+
+    Args:
+        model: an ``openvino.Model``.
+        layout: as ``find_layout`` says.
+        size: (H, W).
+
+    Raises:
+        BackendError: the model is for another one.
+    """
+    model = model.clone()
+    expected = [1, 3, *size] if layout == "NCHW" else [1, *size, 3]
+    shape = model.inputs[0].partial_shape
+    if any(one.is_static and one.get_length() != n for one, n in zip(shape, expected, strict=True)):
+        raise BackendError(
+            f"the model takes images of shape {shape}, and this one has {size[1]}x{size[0]} pixels"
+        )
+    model.reshape(expected)
+    return model
+
+
+class _Logits(nn.Module):
+    """A network without the outputs that no score of logits needs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        output: SegmentationOutput = self.network(image)
+        return tuple(one for one in output[: len(OUTPUTS)] if one is not None)
+
+
+def find_layout(model: Any) -> str:
+    """The order of a model's input, NCHW or NHWC.
+
+    Raises:
+        BackendError: it does not take one RGB image.
+    """
+    if len(model.inputs) != 1:
+        raise BackendError(f"expected a model with one input, found {len(model.inputs)}")
+    shape = model.inputs[0].partial_shape
+    if shape.rank.is_static and len(shape) == 4:
+        for layout, axis in (("NCHW", 1), ("NHWC", 3)):
+            if shape[axis].is_static and shape[axis].get_length() == 3:
+                return layout
+    raise BackendError(f"expected a model for (1, 3, H, W) or (1, H, W, 3), found {shape}")
+
+
+def find_outputs(model: Any) -> dict[str, Any]:
+    """The outputs of a model by the names of ``OUTPUTS``; a single output is the logits.
+
+    Raises:
+        BackendError: there are no logits.
+    """
+    by_name = {name: port for port in model.outputs for name in port.get_names()}
+    found = {name: by_name[name] for name in OUTPUTS if name in by_name}
+    if not found and len(model.outputs) == 1:
+        return {OUTPUTS[0]: model.outputs[0]}
+    if OUTPUTS[0] not in found:
+        raise BackendError(f"expected an output {OUTPUTS[0]!r}, found {', '.join(by_name)}")
+    return found
