@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from open_set_seg.models import PixelClassifier, SegmentationOutput
-from open_set_seg.scores import ScoreInputs, ScoreStatistics
+from open_set_seg.scores import Need, ScoreInputs, ScoreStatistics
 
 # Networks take RGB on this scale; ODIN's step is stated on 0..1.
 INPUT_RANGE = 255.0
@@ -33,6 +33,10 @@ class Intervention(Protocol):
     @property
     def gives_samples(self) -> bool:
         """Whether ``ScoreInputs.samples`` is there."""
+
+    @property
+    def changes(self) -> tuple[Need, ...]:
+        """What differs from the plain pass; a score that reads none of it stays as it was."""
 
     def apply(
         self,
@@ -58,10 +62,11 @@ class Intervention(Protocol):
 class Odin:
     """ODIN's input preprocessing (Liang et al., ICLR 2018; as coded in facebookresearch/odin).
 
-    x' = x - epsilon sign(dL/dx), L = -mean over pixels of ln max_k softmax(z / T)_k with z the
-    logits upsampled to the image: a step that makes the prediction more certain. ``epsilon`` is on
-    the scale of images in 0..1: the published code divides the sign of the normalised image's
-    gradient by the deviation, which is the same. One backward pass and one more forward pass.
+    x' = x - epsilon sign(dL/dx), L = -sum over pixels of ln max_k softmax(z / T)_k with z the
+    logits upsampled to the image: a step that makes the prediction more certain. (A mean has the
+    same sign, but in half precision its gradient vanishes.) ``epsilon`` is on the scale of images
+    in 0..1: the published code divides the sign of the normalised image's gradient by the
+    deviation, which is the same. One backward pass and one more forward pass.
 
     Attributes:
         epsilon: length of the step, >= 0.
@@ -72,6 +77,7 @@ class Odin:
     temperature: float = 1.0
     fields: ClassVar[tuple[str, ...]] = ()
     gives_samples: ClassVar[bool] = False
+    changes: ClassVar[tuple[Need, ...]] = ("logits", "outlier_logits", "features")
 
     def __post_init__(self) -> None:
         _require(0.0 <= self.epsilon <= 1.0, "epsilon in [0, 1]", self.epsilon)
@@ -85,6 +91,7 @@ class Odin:
         statistics: ScoreStatistics | None,
     ) -> ScoreInputs:
         """See ``Intervention``."""
+        _require_room(self.epsilon, image.dtype)
         # A clone is no inference tensor, whatever the caller's mode made.
         with torch.inference_mode(False), torch.enable_grad(), _frozen(network):
             wanted = image.detach().clone().requires_grad_()
@@ -93,7 +100,7 @@ class Odin:
                 logits, size=image.shape[2:], mode="bilinear", align_corners=False
             )
             certainty = torch.log_softmax(full.float() / self.temperature, dim=1).amax(dim=1)
-            (gradient,) = torch.autograd.grad(-certainty.mean(), wanted)
+            (gradient,) = torch.autograd.grad(-certainty.sum(), wanted)
         step = (self.epsilon * INPUT_RANGE) * gradient.sign()
         changed: SegmentationOutput = network(image - step.to(image.dtype))
         return ScoreInputs(*changed)
@@ -104,7 +111,8 @@ class ReAct:
     """ReAct (Sun et al., NeurIPS 2021): activations before the classifier are clipped at a cap.
 
     z = W min(h, c) + b with h the activations after normalisation and ReLU, and c the fitted
-    ``quantile`` of those of inlier pixels. At quantile 1 nothing changes.
+    ``quantile`` of those of inlier pixels. At quantile 1 nothing changes. An outlier head has
+    activations of its own, to which c does not belong: its logits stay.
 
     Attributes:
         quantile: in (0, 1]; one of the fitted levels, or 1.
@@ -113,6 +121,7 @@ class ReAct:
     quantile: float = 0.9
     fields: ClassVar[tuple[str, ...]] = ("activation_levels", "activation_quantiles")
     gives_samples: ClassVar[bool] = False
+    changes: ClassVar[tuple[Need, ...]] = ("logits",)
 
     def __post_init__(self) -> None:
         _require(0.0 < self.quantile <= 1.0, "quantile in (0, 1]", self.quantile)
@@ -145,23 +154,28 @@ class ReAct:
         """See ``Intervention``."""
         classifier, features = _classifier_of(network, plain, "ReAct")
         cap = self.cap(statistics or ScoreStatistics())
-        return ScoreInputs(*classifier.classify(features, lambda h: h.clamp(max=cap)))
+        logits = classifier.classify(features, lambda h: h.clamp(max=cap)).logits
+        return ScoreInputs(logits, plain.outlier_logits, plain.features)
 
 
 @dataclass(frozen=True)
 class MCDropout:
     """Monte Carlo dropout (Gal and Ghahramani 2016) before the classifier.
 
-    S passes each drop a random share of the activations that the classifier reads; scores of class
-    logits follow ln of the mean of their softmax outputs (taken on the network's grid), and
-    ``mutual_information`` the passes themselves. Only the classifier runs S times. The same image
+    S passes each drop a random share of the activations that each head reads and divide the others
+    by the share that is kept. ``mutual_information`` reads the passes themselves, other scores
+
+        z = ln mean_s softmax(z_s) + mean_s ln sum_k exp(z_s,k)
+
+    on the network's grid: its softmax is the mean of theirs, and its logsumexp is the mean of
+    theirs too, so that energies keep their meaning. Only the heads run S times. The same image
     gives the same numbers. A network that was trained without dropout there can be asked as well,
     but its answers then say less.
 
     Attributes:
         rate: share that is dropped, in (0, 1).
-        samples: S >= 2.
-        seed: of the masks.
+        samples: S, from 2 to 1000.
+        seed: of the masks, >= 0.
     """
 
     rate: float = 0.2
@@ -169,10 +183,12 @@ class MCDropout:
     seed: int = 0
     fields: ClassVar[tuple[str, ...]] = ()
     gives_samples: ClassVar[bool] = True
+    changes: ClassVar[tuple[Need, ...]] = ("logits", "outlier_logits", "samples")
 
     def __post_init__(self) -> None:
         _require(0.0 < self.rate < 1.0, "rate in (0, 1)", self.rate)
         _require(2 <= self.samples <= 1000, "samples in 2 to 1000", self.samples)
+        _require(0 <= self.seed < 2**63, "a seed from 0 to 2^63 - 1", self.seed)
 
     def apply(
         self,
@@ -191,8 +207,9 @@ class MCDropout:
 
         passes = [classifier.classify(features, drop) for _ in range(self.samples)]
         samples = torch.stack([one.logits for one in passes])
-        mean = torch.log_softmax(samples.float(), dim=2).logsumexp(dim=0) - math.log(self.samples)
-        return ScoreInputs(mean, plain.outlier_logits, plain.features, samples)
+        outliers = [one.outlier_logits for one in passes if one.outlier_logits is not None]
+        outlier = _average(torch.stack(outliers)) if outliers else None
+        return ScoreInputs(_average(samples), outlier, plain.features, samples)
 
 
 INTERVENTIONS: dict[str, type[Odin] | type[ReAct] | type[MCDropout]] = {
@@ -210,6 +227,14 @@ def _classifier_of(
     return network, plain.features
 
 
+def _average(samples: Tensor) -> Tensor:
+    """See ``MCDropout``: (S, B, K, h, w) -> (B, K, h, w)."""
+    samples = samples.float() if samples.dtype != torch.float64 else samples
+    energies = samples.logsumexp(dim=2, keepdim=True)
+    mean = (samples - energies).logsumexp(dim=0) - math.log(samples.shape[0])
+    return mean + energies.mean(dim=0)
+
+
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
     """Parameters take no part in the gradient: less memory, and nobody's gradients are touched."""
@@ -221,6 +246,15 @@ def _frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in wanted:
             parameter.requires_grad_(True)
+
+
+def _require_room(epsilon: float, kind: torch.dtype) -> None:
+    """Raise ``ValueError`` where a step is smaller than the distance of two numbers near 255."""
+    if 0.0 < epsilon < torch.finfo(kind).eps / 2.0:
+        name = str(kind).removeprefix("torch.")
+        raise ValueError(
+            f"ODIN's step of {epsilon:g} is lost in {name}: expected a larger one, or fp32"
+        )
 
 
 def _require(holds: bool, expected: str, found: object) -> None:

@@ -72,15 +72,18 @@ class Scoring:
         if score is None:
             raise ScoringError(f"{name!r} holds no score; {describe_names()}")
         found = cls(score, temperature, intervention, coarse, tuple(steps))
-        if "samples" in found.entry.needs:
-            sampled = intervention is not None and intervention.gives_samples
-            _require(sampled, f"the score {score!r} needs samples: write mc_dropout+{name}")
+        needs = found.entry.needs
+        sampled = intervention is not None and intervention.gives_samples
+        missing = "samples" in needs and not sampled
+        _require(not missing, f"the score {score!r} needs samples: write mc_dropout+{score}")
+        changed = intervention is None or any(need in intervention.changes for need in needs)
+        _require(changed, f"{name!r}: the intervention changes nothing that {score} reads")
         return found
 
     def __str__(self) -> str:
         """The name, in the order in which things happen, with settings that are not defaults."""
         parts = [] if self.intervention is None else [_name(self.intervention, INTERVENTIONS)]
-        given = "" if self.temperature is None else f":{_TEMPERATURE}={self.temperature:g}"
+        given = "" if self.temperature is None else f":{_TEMPERATURE}={_text(self.temperature)}"
         parts += [COARSE] if self.coarse else []
         parts += [self.score + given, *(_name(step, POSTPROCESSING) for step in self.steps)]
         return "+".join(parts)
@@ -160,11 +163,19 @@ def _split(setting: str) -> tuple[str, str]:
 def _name(part: Any, registry: Mapping[str, type[Any]]) -> str:
     key = next(name for name, kind in registry.items() if kind is type(part))
     changed = (
-        f":{one.name}={getattr(part, one.name):g}"
+        f":{one.name}={_text(getattr(part, one.name))}"
         for one in fields(part)
         if getattr(part, one.name) != one.default
     )
     return key + "".join(changed)
+
+
+def _text(number: float | int) -> str:
+    """The shortest text that reads as the same number, without the plus that joins parts."""
+    if isinstance(number, int):
+        return str(number)
+    short = f"{number:g}"
+    return (short if float(short) == number else repr(number)).replace("e+", "e")
 
 
 def _require(holds: bool, message: str) -> None:
