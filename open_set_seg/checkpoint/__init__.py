@@ -8,9 +8,9 @@ file is refused with what was expected and what was found.
 
 from pathlib import Path
 
+from open_set_seg.checkpoint.json_form import FORMAT_VERSION
 from open_set_seg.checkpoint.metadata import CheckpointError, CheckpointMetadata
 from open_set_seg.checkpoint.reading import (
-    FORMAT_VERSION,
     hash_weights,
     load_checkpoint,
     load_statistics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,36 @@ from typing import Any
 from open_set_seg.checkpoint.metadata import CheckpointError, CheckpointMetadata
 from open_set_seg.label_spaces import LABEL_SPACES, LabelSpace
 from open_set_seg.scores import LogisticMap
+
+FORMAT_VERSION = 1
+
+
+def metadata_to_text(metadata: CheckpointMetadata) -> str:
+    """What files hold: the JSON object with the version of its format, in ASCII."""
+    content = {"format_version": FORMAT_VERSION, **metadata_to_json(metadata)}
+    return json.dumps(content, allow_nan=False)
+
+
+def metadata_from_text(text: str, source: str) -> CheckpointMetadata:
+    """The inverse.
+
+    Raises:
+        CheckpointError: no JSON object, another version, or as ``metadata_from_json``.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"expected JSON in the header of {source}, found {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"expected a JSON object in the header of {source}, found {type(content).__name__}"
+        )
+    version = content.pop("format_version", None)
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"expected format version {FORMAT_VERSION} in {source}, found {version!r}"
+        )
+    return metadata_from_json(content, source)
 
 
 def metadata_to_json(metadata: CheckpointMetadata) -> dict[str, Any]:

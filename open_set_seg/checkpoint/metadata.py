@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from open_set_seg import __version__
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.scores import LogisticMap
 from open_set_seg.scoring import Scoring, ScoringError
@@ -36,7 +37,7 @@ class CheckpointMetadata:
         threshold_rule: how the threshold was chosen, in words.
         recipe: the training recipe as it was run.
         seed: of the training.
-        package_version: of the code that wrote the file.
+        package_version: of the code that made this.
         code_revision: commit of that code, where known.
         metrics: measured at the end of training, by name.
         weights_sha256: of the weights as stored; set by ``save_checkpoint``.
@@ -50,7 +51,7 @@ class CheckpointMetadata:
 
     architecture: str
     label_space: LabelSpace
-    package_version: str
+    package_version: str = __version__
     width: float = 1.0
     outlier_head: bool = False
     preprocessing: str = PREPROCESSING

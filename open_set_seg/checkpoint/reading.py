@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,14 +10,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from open_set_seg.checkpoint.json_form import metadata_from_json
+from open_set_seg.checkpoint.json_form import metadata_from_text
 from open_set_seg.checkpoint.metadata import CheckpointError, CheckpointMetadata
 from open_set_seg.checkpoint.statistics import PREFIX, statistics_from_state
 from open_set_seg.models import WeightsError, build_model
 from open_set_seg.models.weights import check_state_dict
 from open_set_seg.scores import ScoreStatistics
 
-FORMAT_VERSION = 1
 HEADER_KEY = "open_set_seg"
 # Reads the features in every network that gives them: its channels are theirs.
 CLASSIFIER = "logits.conv.weight"
@@ -82,20 +80,7 @@ def read_metadata(path: str | Path) -> CheckpointMetadata:
             f"{_WHAT_IS_EXPECTED} at {path}, found a safetensors file of another program: its "
             f"header has no {HEADER_KEY!r} entry"
         )
-    try:
-        content = json.loads(header[HEADER_KEY])
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"expected JSON in the header of {path}, found {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"expected a JSON object in the header of {path}, found {type(content).__name__}"
-        )
-    version = content.pop("format_version", None)
-    if type(version) is not int or version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"expected format version {FORMAT_VERSION} in {path}, found {version!r}"
-        )
-    return metadata_from_json(content, str(path))
+    return metadata_from_text(header[HEADER_KEY], str(path))
 
 
 def hash_weights(state: Mapping[str, Tensor]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from open_set_seg.checkpoint.json_form import metadata_to_json
+from open_set_seg.checkpoint.json_form import metadata_to_text
 from open_set_seg.checkpoint.metadata import CheckpointError, CheckpointMetadata
 from open_set_seg.checkpoint.reading import (
     CLASSIFIER,
-    FORMAT_VERSION,
     HEADER_KEY,
     check_fit,
     describe_network,
@@ -111,9 +109,8 @@ def _write(
         weights_sha256=hash_weights(state),
         statistics_sha256=hash_weights(extra) if extra else "",
     )
-    content = {"format_version": FORMAT_VERSION, **metadata_to_json(metadata)}
     partial = path.with_name(path.name + ".partial")
-    header = {HEADER_KEY: json.dumps(content, allow_nan=False)}
+    header = {HEADER_KEY: metadata_to_text(metadata)}
     # Not save_file(): it makes files that only their owner can read.
     partial.write_bytes(save(state | extra, metadata=header))
     partial.replace(path)
