@@ -9,7 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from open_set_seg.checkpoint import CheckpointMetadata, load_checkpoint
+from open_set_seg.checkpoint import CheckpointMetadata, load_checkpoint, load_statistics
+from open_set_seg.foreign import (
+    is_description,
+    is_onnx,
+    is_torchscript,
+    open_described,
+    refuse_undescribed,
+)
 from open_set_seg.scores import ScoreStatistics
 
 
@@ -62,5 +69,15 @@ def kind_of(path: Path) -> str:
 
 # The last takes whatever nothing before it took: its reader says best what a file is instead.
 KINDS: dict[str, Kind] = {
-    "checkpoint": Kind(lambda path: True, lambda path, device: OpenedModel(*load_checkpoint(path))),
+    "description": Kind(
+        is_description, lambda path, device: OpenedModel(*open_described(path, device))
+    ),
+    "undescribed": Kind(
+        lambda path: is_torchscript(path) or is_onnx(path),
+        lambda path, device: refuse_undescribed(path),
+    ),
+    "checkpoint": Kind(
+        lambda path: True,
+        lambda path, device: OpenedModel(*load_checkpoint(path), load_statistics(path)),
+    ),
 }

@@ -52,6 +52,7 @@ LAYERS = {
     "drawing": 2,
     "scoring": 3,
     "checkpoint": 4,
+    "foreign": 5,
     "opening": 6,
     "segmenter": 7,
     "detector": 8,

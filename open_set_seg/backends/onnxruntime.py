@@ -64,33 +64,7 @@ class OnnxRuntimeBackend:
         Raises:
             BackendError: ONNX Runtime is missing or not built for the device, or no usable file.
         """
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            raise BackendError(
-                "the backend onnxruntime needs ONNX Runtime: pip install 'open_set_seg[onnx]'"
-            ) from error
-        onnxruntime.disable_telemetry_events()
-        provider, there = _PROVIDERS[device.type], onnxruntime.get_available_providers()
-        if provider not in there:
-            raise BackendError(
-                f"this ONNX Runtime does not run on {device}: it has {', '.join(there)} "
-                "(onnxruntime-gpu is the package for CUDA)"
-            )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Threads that spin at barriers starve the other processes of a robot.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        wanted: list[Any] = [provider]
-        if device.type == "cuda":
-            wanted = [(provider, {"device_id": device.index or 0}), _PROVIDERS["cpu"]]
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
-        except Exception as error:  # its own classes, one for every kind of failure
-            raise BackendError(
-                f"{path} is no model that ONNX Runtime reads: {shorten(error)}"
-            ) from error
+        session = open_session(path, device)
         return cls(session, device, Path(path).name)
 
     def __call__(self, rgb: ImageRGB) -> SegmentationOutput:
@@ -112,6 +86,41 @@ class OnnxRuntimeBackend:
             ) from error
         tensors = (torch.from_numpy(value).float().to(self.device) for value in values)
         return SegmentationOutput(**dict(zip(self._outputs, tensors, strict=True)))
+
+
+def open_session(path: str | Path, device: torch.device) -> Any:
+    """An ``onnxruntime.InferenceSession`` of a file.
+
+    Raises:
+        BackendError: ONNX Runtime is missing or not built for the device, or no usable file.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            "the backend onnxruntime needs ONNX Runtime: pip install 'open_set_seg[onnx]'"
+        ) from error
+    onnxruntime.disable_telemetry_events()
+    provider, there = _PROVIDERS[device.type], onnxruntime.get_available_providers()
+    if provider not in there:
+        raise BackendError(
+            f"this ONNX Runtime does not run on {device}: it has {', '.join(there)} "
+            "(onnxruntime-gpu is the package for CUDA)"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    # Threads that spin at barriers starve the other processes of a robot.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    wanted: list[Any] = [provider]
+    if device.type == "cuda":
+        wanted = [(provider, {"device_id": device.index or 0}), _PROVIDERS["cpu"]]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=wanted)
+    except Exception as error:  # its own classes, one for every kind of failure
+        raise BackendError(
+            f"{path} is no model that ONNX Runtime reads: {shorten(error)}"
+        ) from error
 
 
 def _has_planes(shape: list[Any]) -> bool:
