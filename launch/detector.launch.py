@@ -15,6 +15,11 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 PARAMETER_ARGUMENTS = {
     "model": ("Checkpoint file; empty: as in params_file.", None),
     "device": ("auto, cpu, cuda or cuda:N; empty: as in params_file.", None),
+    "score": (
+        "Anomaly score, with a threshold of its own; empty: as in params_file.",
+        None,
+    ),
+    "threshold": ("Anomaly above which a pixel is unknown; empty: as in params_file.", None),
     "image_transport": (
         "raw: listen to image; compressed: to image/compressed; empty: as in params_file.",
         ["", "raw", "compressed"],
@@ -86,6 +91,8 @@ def start_detector(context):
         return LaunchConfiguration(name).perform(context)
 
     overrides = {name: value(name) for name in PARAMETER_ARGUMENTS if value(name)}
+    if "threshold" in overrides:
+        overrides["threshold"] = float(overrides["threshold"])
     overrides["use_sim_time"] = value("use_sim_time") == "true"
     return [
         Node(

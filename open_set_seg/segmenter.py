@@ -43,9 +43,14 @@ class OpenSetSegmenter:
             fp32, so that results do not depend on the processor; ``bf16`` halves the time on CPUs
             with AVX512-BF16 and on GPUs.
         statistics: of inlier data, for the scores that need them.
+        score: name of the ``Scoring`` to publish; None: the checkpoint's own. An unbounded one
+            needs a map in ``metadata.score_maps``.
+        threshold: instead of the checkpoint's, in [0, 1]. The checkpoint's belongs to its own
+            scoring: another one has none but this, or that of a call.
 
     Raises:
-        ValueError: a device that is not there, or an unknown precision.
+        ValueError: a device that is not there, an unknown precision, or a threshold outside [0, 1].
+        ScoringError: a score that is unknown, or that needs what is not there.
     """
 
     def __init__(
@@ -55,21 +60,35 @@ class OpenSetSegmenter:
         device: str = "auto",
         precision: Precision = "auto",
         statistics: ScoreStatistics | None = None,
+        *,
+        score: str | None = None,
+        threshold: float | None = None,
     ) -> None:
         self._metadata = metadata
         own = Scoring.parse(metadata.score)
         has_temperature = own.entry.temperature is not None
-        self._scoring = replace(own, temperature=metadata.temperature if has_temperature else None)
+        self._own = replace(own, temperature=metadata.temperature if has_temperature else None)
+        self._published = self._publish(metadata.score if score is None else score)
+        belongs = self._published.scoring == self._own
+        self._threshold = metadata.threshold if belongs and threshold is None else threshold
+        if threshold is not None:
+            self.choose_threshold(threshold)
         self._device = choose_device(device)
         arithmetic = choose_precision(precision, self._device)
         self._backend = PyTorchBackend(model, self._device, arithmetic)
         self._statistics = None if statistics is None else statistics.to(self._device)
-        self._check(self._scoring, metadata.score)
+        self._check(self._published.scoring, str(self._published.scoring))
         logger.info("segmenter: %s", self.device_description)
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path, device: str = "auto", precision: Precision = "auto"
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        precision: Precision = "auto",
+        *,
+        score: str | None = None,
+        threshold: float | None = None,
     ) -> OpenSetSegmenter:
         """The segmenter of a model file: of any kind in ``open_set_seg.opening.KINDS``.
 
@@ -78,7 +97,9 @@ class OpenSetSegmenter:
             ValueError: no usable model file of another kind, or as the constructor.
         """
         network, metadata, statistics = open_model(path, choose_device(device))
-        return cls(network, metadata, device, precision, statistics)
+        return cls(
+            network, metadata, device, precision, statistics, score=score, threshold=threshold
+        )
 
     @property
     def metadata(self) -> CheckpointMetadata:
@@ -91,9 +112,34 @@ class OpenSetSegmenter:
         return self._metadata.label_space
 
     @property
-    def threshold(self) -> float:
-        """The checkpoint's threshold on the published [0, 1] scale."""
-        return self._metadata.threshold
+    def scoring(self) -> Scoring:
+        """What is published, with its temperature."""
+        return self._published.scoring
+
+    @property
+    def threshold(self) -> float | None:
+        """Above it a pixel is unknown, on the published [0, 1] scale.
+
+        None where the scoring is not the checkpoint's own and no threshold was given.
+        """
+        return self._threshold
+
+    def choose_threshold(self, threshold: float | None) -> float:
+        """The threshold of a call that is given this one, or none.
+
+        Raises:
+            ValueError: a threshold outside [0, 1].
+            ScoringError: neither the call nor the segmenter has one.
+        """
+        chosen = self._threshold if threshold is None else float(threshold)
+        if chosen is None:
+            raise ScoringError(
+                f"the score {str(self.scoring)!r} needs a threshold in [0, 1]: the checkpoint's "
+                f"belongs to its own score, {str(self._own)!r}"
+            )
+        if not 0.0 <= chosen <= 1.0:
+            raise ValueError(f"the threshold must lie in [0, 1], not {chosen}")
+        return chosen
 
     @property
     def device(self) -> torch.device:
@@ -111,10 +157,10 @@ class OpenSetSegmenter:
 
         Args:
             rgb: (H, W, 3) uint8, any H and W.
-            threshold: instead of the checkpoint's, in [0, 1].
+            threshold: instead of the segmenter's, in [0, 1].
 
         Raises:
-            ValueError: another shape or type, or a threshold outside [0, 1].
+            ValueError: another shape or type, or as ``choose_threshold``.
         """
         return self.segment_with_scores(rgb, (), threshold)[0]
 
@@ -128,10 +174,13 @@ class OpenSetSegmenter:
         network gives no finite number the map holds the largest value: 1, or infinity.
 
         Raises:
-            ValueError: as ``segment`` and ``check_scores``.
+            ValueError: another shape or type, or as ``check_scores``.
         """
-        prediction, maps = self.segment_with_scores(rgb, scores)
-        return prediction.nearest, maps
+        check_image(rgb)
+        self.check_scores(scores)
+        wanted = {name: _Request(self._read(name)) for name in scores}
+        nearest, maps = self._infer(rgb, tuple(dict.fromkeys(wanted.values())))
+        return nearest, {name: maps[request] for name, request in wanted.items()}
 
     def segment_with_scores(
         self, rgb: ImageRGB, scores: Sequence[str], threshold: float | None = None
@@ -141,16 +190,14 @@ class OpenSetSegmenter:
         Raises:
             ValueError: as ``segment`` and ``check_scores``.
         """
-        threshold = self.threshold if threshold is None else float(threshold)
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"the threshold must lie in [0, 1], not {threshold}")
+        threshold = self.choose_threshold(threshold)
         check_image(rgb)
         self.check_scores(scores)
-        own = _Request(self._scoring, self._metadata.score_map)
         wanted = {name: _Request(self._read(name)) for name in scores}
         # A bounded score is published as it is, so its map may be wanted twice.
-        nearest, maps = self._infer(rgb, tuple(dict.fromkeys([own, *wanted.values()])))
-        anomaly = maps[own]
+        requests = tuple(dict.fromkeys([self._published, *wanted.values()]))
+        nearest, maps = self._infer(rgb, requests)
+        anomaly = maps[self._published]
         labels = np.where(anomaly > threshold, np.uint8(self.label_space.unknown_id), nearest)
         prediction = Prediction(labels, anomaly, nearest, threshold)
         return prediction, {name: maps[request] for name, request in wanted.items()}
@@ -160,8 +207,21 @@ class OpenSetSegmenter:
         for name in scores:
             self._check(self._read(name), name)
 
+    def _publish(self, name: str) -> _Request:
+        """What makes the published map of a scoring."""
+        scoring, metadata = self._read(name), self._metadata
+        if scoring == self._own:
+            return _Request(scoring, metadata.score_map)
+        score_map = metadata.score_maps.get(str(Scoring.parse(name)))
+        if score_map is None and not scoring.bounded:
+            raise ScoringError(
+                f"the score {name!r} is unbounded and the checkpoint has no map that publishes it "
+                f"in [0, 1]: `open-set-seg fit --scores {name}` adds one"
+            )
+        return _Request(scoring, score_map)
+
     def _read(self, name: str) -> Scoring:
-        scoring, own = Scoring.parse(name), self._scoring
+        scoring, own = Scoring.parse(name), self._own
         if scoring.score == own.score and scoring.temperature is None:
             return replace(scoring, temperature=own.temperature)
         return scoring

@@ -14,7 +14,8 @@ from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
 from open_set_seg.head import reference_head
 from open_set_seg.label_spaces import STREETHAZARDS
 from open_set_seg.models import SegmentationOutput, build_model
-from open_set_seg.scores import SCORES, LogisticMap
+from open_set_seg.scores import SCORES, LogisticMap, ScoreStatistics
+from open_set_seg.scoring import ScoringError
 from open_set_seg.segmenter import OpenSetSegmenter
 
 METADATA = CheckpointMetadata("swiftnet_rn18", STREETHAZARDS, "1.0", width=0.125, threshold=0.6)
@@ -160,11 +161,14 @@ def test_all_scores_come_from_one_forward_pass(model):
     metadata = replace(METADATA, temperature=3.0)
     segmenter = OpenSetSegmenter(Counting(), metadata, device="cpu")
     rgb = image(33, 47)
-    nearest, maps = segmenter.score_maps(rgb, list(SCORES))
+    names = [name for name, score in SCORES.items() if score.needs == ("logits",)]
+    prediction, maps = segmenter.segment_with_scores(rgb, names)
     assert len(calls) == 1
-    prediction = segmenter.segment(rgb)
-    np.testing.assert_array_equal(nearest, prediction.nearest)
     np.testing.assert_array_equal(maps["jsd"], prediction.anomaly)
+    nearest, again = segmenter.score_maps(rgb, names)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(nearest, prediction.nearest)
+    assert all(np.array_equal(again[name], values) for name, values in maps.items())
     with torch.inference_mode():
         tensor = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
         logits = model(tensor).logits.double()
@@ -193,6 +197,86 @@ def test_scores_that_the_network_cannot_give_are_refused_in_one_line(segmenter, 
     monkeypatch.setitem(SCORES, "needy", needy)
     with pytest.raises(ValueError, match=r"'needy' needs outlier logits.*has no outlier head"):
         segmenter.check_scores(["jsd", "needy"])
+
+
+# Another scoring than the checkpoint's own
+
+FITTED = replace(
+    METADATA,
+    score_maps={"energy": LogisticMap(-1.0, 0.5), "react+energy": LogisticMap(-2.0, 0.25)},
+)
+STATISTICS = ScoreStatistics(
+    activation_levels=torch.tensor([0.9, 0.99]), activation_quantiles=torch.tensor([0.5, 1.5])
+)
+
+
+def sigmoid(values):
+    return 1.0 / (1.0 + np.exp(-np.asarray(values, float)))
+
+
+def test_a_bounded_scoring_is_published_as_it_is(model, segmenter):
+    rgb = image()
+    other = OpenSetSegmenter(model, METADATA, "cpu", score="msp", threshold=0.7)
+    prediction = other.segment(rgb)
+    np.testing.assert_array_equal(prediction.anomaly, segmenter.score_maps(rgb, ["msp"])[1]["msp"])
+    np.testing.assert_array_equal(prediction.nearest, segmenter.segment(rgb).nearest)
+    assert prediction.threshold == other.threshold == 0.7
+    assert str(other.scoring) == "msp"
+    assert other.metadata == METADATA
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "scale"), [("energy", -1, 0.5), ("react+energy", -2, 0.25)]
+)
+def test_an_unbounded_scoring_is_published_by_its_map(model, name, where, scale):
+    rgb = image()
+    plain = OpenSetSegmenter(model, FITTED, "cpu", statistics=STATISTICS)
+    raw = plain.score_maps(rgb, [name])[1][name]
+    other = OpenSetSegmenter(model, FITTED, "cpu", statistics=STATISTICS, score=name)
+    anomaly = other.segment(rgb, 0.5).anomaly
+    np.testing.assert_allclose(anomaly, sigmoid((raw - where) / scale), atol=1e-6)
+    assert not np.allclose(raw, plain.score_maps(rgb, ["max_logit"])[1]["max_logit"])
+
+
+def test_an_unbounded_scoring_without_a_map_is_refused_and_the_command_named(model):
+    for name in ("max_logit", "energy:temperature=3", "react:quantile=0.99+energy"):
+        with pytest.raises(ScoringError, match=r"no map.*`open-set-seg fit --scores ") as caught:
+            OpenSetSegmenter(model, FITTED, "cpu", statistics=STATISTICS, score=name)
+        assert f"--scores {name}`" in str(caught.value)
+    with pytest.raises(ScoringError, match=r"activation_levels.*`open-set-seg fit` adds them"):
+        OpenSetSegmenter(model, FITTED, "cpu", score="react+energy")
+    with pytest.raises(ScoringError, match="unknown score 'magic'"):
+        OpenSetSegmenter(model, FITTED, "cpu", score="magic")
+
+
+def test_the_checkpoints_threshold_belongs_to_its_own_scoring(model):
+    other = OpenSetSegmenter(model, METADATA, "cpu", score="msp")
+    assert other.threshold is None
+    with pytest.raises(ScoringError, match=r"'msp' needs a threshold.*'jsd:temperature=2'"):
+        other.segment(image())
+    assert other.segment(image(), threshold=0.25).threshold == 0.25
+    assert set(other.score_maps(image(), ["msp"])[1]) == {"msp"}, "maps need no threshold"
+    for own in ("jsd", "jsd:temperature=2"):
+        assert OpenSetSegmenter(model, METADATA, "cpu", score=own).threshold == 0.6
+    moved = OpenSetSegmenter(model, METADATA, "cpu", threshold=0.1)
+    assert moved.segment(image()).threshold == moved.threshold == 0.1
+    with pytest.raises(ValueError, match="threshold must lie in"):
+        OpenSetSegmenter(model, METADATA, "cpu", threshold=1.5)
+
+
+def test_the_own_scoring_keeps_its_temperature_when_another_is_published(model):
+    metadata = replace(METADATA, temperature=3.0)
+    own = OpenSetSegmenter(model, metadata, "cpu").segment(image()).anomaly
+    other = OpenSetSegmenter(model, metadata, "cpu", score="msp", threshold=0.5)
+    np.testing.assert_array_equal(other.score_maps(image(), ["jsd"])[1]["jsd"], own)
+
+
+def test_a_fitted_checkpoint_brings_what_its_scores_need(tmp_path, model):
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, model, FITTED, statistics=STATISTICS)
+    loaded = OpenSetSegmenter.from_checkpoint(path, "cpu", score="react+energy", threshold=0.3)
+    made = OpenSetSegmenter(model, FITTED, "cpu", statistics=STATISTICS, score="react+energy")
+    np.testing.assert_array_equal(loaded.segment(image()).labels, made.segment(image(), 0.3).labels)
 
 
 def test_from_checkpoint(tmp_path, model, segmenter):

@@ -145,7 +145,8 @@ class DetectorNode:
         if not self._node.context.ok():
             return  # shut down meanwhile: nobody can be told
         self._node.get_logger().info(
-            f"{self._loaded.model} ({self._loaded.model_hash}): {self._loaded.device}"
+            f"{self._loaded.model} ({self._loaded.model_hash}), score {self._loaded.score}: "
+            f"{self._loaded.device}"
         )
 
     def _process(self, pair: Pair[Any, Any]) -> None:

@@ -37,7 +37,8 @@ class LoadedDetector:
         device: device and network in words.
         model: file name of the checkpoint.
         model_hash: first 12 hexadecimal digits of the weights' SHA-256 (`open-set-seg info`).
-        threshold: the checkpoint's own.
+        threshold: the checkpoint's own; for another score the one that the node was started with.
+        score: name of the scoring that is published.
     """
 
     detector: Detector
@@ -46,6 +47,7 @@ class LoadedDetector:
     model: str
     model_hash: str
     threshold: float
+    score: str
 
 
 DetectorFactory = Callable[[Settings], LoadedDetector]
@@ -69,7 +71,8 @@ def load_detector(settings: Settings) -> LoadedDetector:
 
     Raises:
         CheckpointError: the file is no usable checkpoint.
-        ValueError: a device that is not there, or classes that the network does not know.
+        ValueError: a device that is not there, classes that the network does not know, or a score
+            that it cannot give.
     """
     from open_set_seg.checkpoint import DEMO_CHECKPOINT
     from open_set_seg.detector import ObstacleDetector
@@ -80,6 +83,8 @@ def load_detector(settings: Settings) -> LoadedDetector:
         path,
         device=settings.device,
         precision=settings.precision,  # type: ignore[arg-type]  # checked against its choices
+        score=settings.score or None,
+        threshold=settings.threshold if settings.score else None,
     )
     # The first inference allocates and compiles: better now than while frames wait and are dropped.
     segmenter.segment(np.zeros(_WARM_UP_SHAPE, np.uint8))
@@ -89,5 +94,6 @@ def load_detector(settings: Settings) -> LoadedDetector:
         device=segmenter.device_description,
         model=path.name,
         model_hash=segmenter.metadata.weights_sha256[:12],
-        threshold=segmenter.threshold,
+        threshold=segmenter.choose_threshold(None),
+        score=str(segmenter.scoring),
     )

@@ -124,6 +124,7 @@ class Reporter:
             "device": loaded.device if loaded else "",
             "model": loaded.model if loaded else "",
             "model_hash": loaded.model_hash if loaded else "",
+            "score": loaded.score if loaded else "",
             "threshold": own if settings.threshold is None else settings.threshold,
             "rate_hz": f"{rate:.2f}",
             "missing": ", ".join(missing),

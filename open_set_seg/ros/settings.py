@@ -20,6 +20,10 @@ _RANGE, _OBSTACLES, _GROUND = RangeConfig(), ObstacleConfig(), GroundConfig()
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("model", "", "Checkpoint file; empty: the demo checkpoint.", live=False),
+    Parameter(
+        "score", "",
+        "Anomaly score; empty: the checkpoint's own. Another one needs a threshold.", live=False,
+    ),
     Parameter("device", "auto", "auto, cpu, cuda or cuda:N.", live=False),
     Parameter(
         "precision", "auto", "Arithmetic of the network.",
@@ -120,6 +124,7 @@ class Settings:
     """All parameters, checked and in the form in which the node uses them."""
 
     model: str = ""
+    score: str = ""
     device: str = "auto"
     precision: str = "auto"
     image_transport: str = "raw"
@@ -147,6 +152,11 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
     threshold = full["threshold"]
     if -1.0 < threshold < 0.0:
         raise ParameterError(f"threshold = {threshold!r} must be -1 or in [0, 1]")
+    if full["score"] and threshold < 0.0:
+        raise ParameterError(
+            f"score = {full['score']!r} needs a threshold in [0, 1]: only the checkpoint's own "
+            "score, for which score is left empty, brings one"
+        )
     groups: dict[str, dict[str, Any]] = {"range": {}, "ground": {}, "obstacles": {}}
     for name, value in full.items():
         group, dot, key = name.partition(".")
@@ -170,6 +180,6 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
 
 
 _PLAIN = (
-    "model", "device", "precision", "image_transport", "range_source", "max_input_age_s",
+    "model", "score", "device", "precision", "image_transport", "range_source", "max_input_age_s",
     "input_timeout_s", "output_scale", "jpeg_quality",
 )  # fmt: skip

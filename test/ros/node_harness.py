@@ -229,7 +229,9 @@ class Running:
         self.context.try_shutdown()
 
     def _load(self, settings) -> LoadedDetector:
-        return LoadedDetector(self.fake, STREETHAZARDS, "a fake", "fake.safetensors", "0" * 12, 0.5)
+        return LoadedDetector(
+            self.fake, STREETHAZARDS, "a fake", "fake.safetensors", "0" * 12, 0.5, "jsd"
+        )
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):

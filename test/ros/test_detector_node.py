@@ -379,7 +379,8 @@ def test_a_lifecycle_node_is_the_same_code():
                 "managed", context=context, automatically_declare_parameters_from_overrides=True
             )
             self.detector = DetectorNode(
-                self, lambda _: LoadedDetector(fake, STREETHAZARDS, "a fake", "fake", "0", 0.5)
+                self,
+                lambda _: LoadedDetector(fake, STREETHAZARDS, "a fake", "fake", "0", 0.5, "jsd"),
             )
 
         def on_configure(self, state):
@@ -513,6 +514,7 @@ def test_diagnostics_say_what_is_missing_and_what_was_measured(run_node):
     assert values["model"] == "fake.safetensors"
     assert values["model_hash"] == "0" * 12
     assert values["device"] == "a fake"
+    assert values["score"] == "jsd"
     assert float(values["threshold"]) == 0.5
     assert int(values["processed"]) > 0
     for stage in ("decode", "detector", "publish", "latency", "wait"):

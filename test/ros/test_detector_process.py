@@ -15,6 +15,7 @@ from node_harness import Camera, wait_until
 from rclpy.context import Context
 from rclpy.node import Node
 
+from open_set_seg.checkpoint import DEMO_CHECKPOINT, read_metadata
 from open_set_seg.ros.loading import load_detector
 from open_set_seg.ros.settings import build_settings
 
@@ -42,7 +43,7 @@ def load(settings):
         print("processing", flush=True)
         return process(frame)
     fake.process, fake.delay_s = announce, {process_s}
-    return LoadedDetector(fake, STREETHAZARDS, "a fake", "fake", "0", 0.5)
+    return LoadedDetector(fake, STREETHAZARDS, "a fake", "fake", "0", 0.5, "jsd")
 node._run = run_with_a_fake
 sys.exit(node.main(sys.argv[1:]))
 """
@@ -219,6 +220,25 @@ def test_a_bad_checkpoint_is_refused_by_name(tmp_path, kind):
     with pytest.raises(ValueError, match=path.name):
         load_detector(build_settings({"model": str(path)}))
     assert not (tmp_path / "harmed").exists(), "code from the file was run"
+
+
+def test_another_score_is_published_and_one_that_cannot_be_had_is_refused():
+    loaded = load_detector(build_settings({"device": "cpu", "score": "msp", "threshold": 0.25}))
+    assert (loaded.score, loaded.threshold) == ("msp", 0.25)
+    assert loaded.detector.config.threshold == 0.25
+    own = load_detector(build_settings({"device": "cpu", "threshold": 0.25}))
+    assert own.score.startswith("jsd")
+    assert own.threshold == read_metadata(DEMO_CHECKPOINT).threshold, "to which -1 goes back"
+    with pytest.raises(ValueError, match=r"no map.*`open-set-seg fit --scores energy`"):
+        load_detector(build_settings({"device": "cpu", "score": "energy", "threshold": 0.5}))
+
+
+def test_a_score_that_means_nothing_ends_the_process_with_one_line(start_process):
+    arguments = ("--ros-args", "-p", "score:=magic", "-p")
+    unknown = start_process(*arguments, "threshold:=0.5", real=True)
+    without = start_process("--ros-args", "-p", "score:=msp")
+    fails_with_one_line(unknown, "unknown score 'magic'")
+    fails_with_one_line(without, "score = 'msp' needs a threshold")
 
 
 @pytest.mark.parametrize("kind", ["missing", "malicious"])

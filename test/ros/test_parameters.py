@@ -110,6 +110,13 @@ def test_values_that_mean_nothing_are_named():
         build_settings({"threshold": -0.5})
 
 
+def test_another_score_comes_with_its_threshold():
+    settings = build_settings({"score": "coarse+msp", "threshold": 0.5})
+    assert (settings.score, settings.threshold) == ("coarse+msp", 0.5)
+    with pytest.raises(ParameterError, match=r"score = 'sml' needs a threshold in \[0, 1\]"):
+        build_settings({"score": "sml"})
+
+
 def test_settings_speak_the_language_of_the_pipeline():
     settings = build_settings(
         {
