@@ -8,6 +8,7 @@ file is refused with what was expected and what was found.
 
 from pathlib import Path
 
+from open_set_seg.checkpoint.exported import ExportedFile, is_exported, read_exported
 from open_set_seg.checkpoint.json_form import FORMAT_VERSION
 from open_set_seg.checkpoint.metadata import CheckpointError, CheckpointMetadata
 from open_set_seg.checkpoint.reading import (
@@ -25,10 +26,13 @@ __all__ = [
     "FORMAT_VERSION",
     "CheckpointError",
     "CheckpointMetadata",
+    "ExportedFile",
     "add_statistics",
     "hash_weights",
+    "is_exported",
     "load_checkpoint",
     "load_statistics",
+    "read_exported",
     "read_metadata",
     "save_checkpoint",
 ]
