@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from open_set_seg.frame import LabelImage, Prediction
 from open_set_seg.label_spaces import LabelSpace
+from open_set_seg.models.adapter import BYTE_SCALE, IMAGENET_MEAN, IMAGENET_STD
 from open_set_seg.segmenter import Precision
 from training.datasets.frames import LabelledFrame
 
@@ -48,7 +49,7 @@ class Source(Protocol):
 
     @property
     def kind(self) -> str:
-        """checkpoint, torchscript, onnx, factory or stored."""
+        """checkpoint, torchscript, onnx, description, factory or stored."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -101,7 +102,7 @@ class SourceOptions:
     device: str = "auto"
     precision: Precision = "auto"
     label_space: str | None = None
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    scale: float = 1.0 / 255.0
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    scale: float = BYTE_SCALE
     factory: Mapping[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Any
 
 from open_set_seg.head import head_backend
 from open_set_seg.label_spaces import LabelSpace
+from open_set_seg.models import AdapterError
 from open_set_seg.segmenter import OpenSetSegmenter
 from training.datasets.frames import LabelledFrame
 from training.sources.answers import Answer, EvaluationError, SourceOptions
@@ -58,7 +59,7 @@ class NetworkSource:
         """One forward pass."""
         try:
             prediction, maps = self.segmenter.segment_with_scores(frame.image, self.scores)
-        except EvaluationError as error:
+        except AdapterError as error:
             raise EvaluationError(f"{self.name} on {frame.id}: {error}") from error
         return Answer(maps, prediction.nearest, prediction if self.own else None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from open_set_seg.opening import kind_of
 from training.sources import foreign, stored
 from training.sources.answers import Source, SourceOptions
 from training.sources.networks import open_checkpoint
@@ -14,8 +15,8 @@ def open_source(specification: str, options: SourceOptions) -> Source:
     """The source that a command line names.
 
     Args:
-        specification: a checkpoint, TorchScript or ONNX file, ``package.module:factory``, or a
-            folder of score maps. Files are told apart by their content.
+        specification: a checkpoint, TorchScript or ONNX file, the YAML description of one of the
+            latter two, ``package.module:factory``, or a folder of score maps.
         options: see ``SourceOptions``.
 
     Raises:
@@ -26,10 +27,11 @@ def open_source(specification: str, options: SourceOptions) -> Source:
         return stored.open_stored_maps(path, options)
     if ":" in specification and not path.exists():
         return foreign.open_factory(specification, options)
-    if foreign.is_torchscript(path):
-        return foreign.open_torchscript(path, options)
-    if foreign.is_onnx(path):
-        return foreign.open_onnx(path, options)
+    kind = kind_of(path)
+    if kind == "description":
+        return foreign.open_description(path, options)
+    if kind == "undescribed":
+        return foreign.open_file(path, options)
     return open_checkpoint(path, options)
 
 
