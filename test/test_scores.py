@@ -1,4 +1,4 @@
-"""Scores: golden numbers, brute force in float64, and the laws that each of them keeps."""
+"""Scores of class logits: golden numbers, brute force in float64, laws; the registry of all."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from score_inputs import apply_score, make_inputs, make_statistics
 
 from open_set_seg.scores import (
     SCORES,
     LogisticMap,
+    ScoreStatistics,
     energy,
     entropy,
     jsd,
     jsd_maximum,
     jsd_to_uniform,
+    kl,
     max_logit,
     msp,
+    reverse_kl,
     shannon_entropy,
 )
 
 GOLDEN = torch.tensor([2.0, 0.5, -1.0, 0.0], dtype=torch.float64).view(1, 4, 1, 1)
-BOUNDED = [name for name, score in SCORES.items() if score.bounded]
+OF_LOGITS = sorted(name for name, score in SCORES.items() if score.needs == ("logits",))
+BOUNDED = [name for name in OF_LOGITS if SCORES[name].bounded]
 
 
 def logit_arrays(limit=50.0):
@@ -81,6 +86,15 @@ def test_scores_equal_their_definitions():
         -math.fsum(v * math.log(v) for v in p), abs=1e-14
     )
     assert max_logit(GOLDEN, 4.0).item() == -0.5
+    for t in (1.0, 2.0, 5.0):
+        e = [math.exp(v / t) for v in z]
+        q = [v / math.fsum(e) for v in e]
+        forward = math.fsum(0.25 * math.log(0.25 / v) for v in q)
+        backward = math.fsum(v * math.log(v / 0.25) for v in q)
+        assert kl(GOLDEN, t).item() == pytest.approx(-forward, abs=1e-14)
+        assert reverse_kl(GOLDEN, t).item() == pytest.approx(1 - backward / math.log(4), abs=1e-14)
+    assert kl(GOLDEN).item() == kl(GOLDEN, 2.0).item()
+    assert reverse_kl(GOLDEN).item() == entropy(GOLDEN, 2.0).item()
 
 
 def test_golden_map_of_the_divergence():
@@ -140,6 +154,7 @@ def test_scores_of_the_softmax_ignore_a_common_shift(logits, shift):
         torch.testing.assert_close(
             SCORES[name](logits + shift), SCORES[name](logits), rtol=0, atol=1e-10
         )
+    torch.testing.assert_close(kl(logits + shift), kl(logits), rtol=0, atol=1e-10)
     torch.testing.assert_close(energy(logits + shift), energy(logits) - shift)
     torch.testing.assert_close(max_logit(logits + shift), max_logit(logits) - shift)
 
@@ -149,7 +164,8 @@ def test_scores_of_the_softmax_ignore_a_common_shift(logits, shift):
 def test_the_order_of_the_classes_does_not_matter(logits, random):
     order = list(range(logits.shape[1]))
     random.shuffle(order)
-    for score in SCORES.values():
+    for name in OF_LOGITS:
+        score = SCORES[name]
         torch.testing.assert_close(score(logits[:, order]), score(logits), rtol=0, atol=1e-12)
 
 
@@ -161,12 +177,16 @@ def test_undecided_is_most_anomalous_and_certain_least(classes, temperature):
     certain[0, classes // 2] = 1e4
     assert jsd(uniform, temperature).item() == pytest.approx(1.0, abs=2e-6)
     assert entropy(uniform, temperature).item() == pytest.approx(1.0, abs=2e-6)
+    assert kl(uniform, temperature).item() == pytest.approx(0.0, abs=2e-6)
     assert msp(uniform, temperature).item() == pytest.approx(1 - 1 / classes, abs=2e-6)
     for name in BOUNDED:
         assert SCORES[name](certain, temperature).item() == pytest.approx(0.0, abs=2e-6)
+    # Far where p itself is 0 in any precision: the divergence is computed from logarithms.
+    expected = math.log(classes) - 1e4 / temperature * (classes - 1) / classes
+    assert kl(certain, temperature).item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(SCORES))
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_scores_fall_as_the_network_grows_certain(name):
     lead = torch.linspace(0, 20, 50, dtype=torch.float64)
     logits = torch.zeros(1, 5, 1, 50, dtype=torch.float64)
@@ -175,7 +195,7 @@ def test_scores_fall_as_the_network_grows_certain(name):
     assert (score.diff() < 0).all()
 
 
-@pytest.mark.parametrize("name", sorted(SCORES))
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_gradients_agree_with_finite_differences(name):
     torch.manual_seed(1)
     logits = torch.randn(1, 4, 2, 2, dtype=torch.float64, requires_grad=True)
@@ -199,12 +219,104 @@ def test_inference_and_training_give_the_same_numbers():
     assert torch.equal(logits, before)
 
 
+# Needs, whether values lie in [0, 1], and T: what callers rely on.
+REGISTRY = {
+    "jsd": ("logits", True, 2.0),
+    "msp": ("logits", True, 1.0),
+    "entropy": ("logits", True, 1.0),
+    "max_logit": ("logits", False, 1.0),
+    "energy": ("logits", False, 1.0),
+    "kl": ("logits", False, 2.0),
+    "reverse_kl": ("logits", True, 2.0),
+    "op": ("outlier_logits", True, 2.0),
+    "op_ms": ("logits outlier_logits", True, 2.0),
+    "dense_hybrid": ("logits outlier_logits", False, None),
+    "generative": ("logits", False, None),
+    "discriminative": ("outlier_logits", True, None),
+    "mutual_information": ("samples", True, None),
+    "sml": ("logits statistics", False, None),
+    "mahalanobis": ("features statistics", False, None),
+    "embedding_density": ("features statistics", False, None),
+}
+
+
 def test_the_registry_states_what_each_score_needs():
-    assert set(SCORES) == {"jsd", "msp", "entropy", "max_logit", "energy"}
-    assert {n for n, s in SCORES.items() if not s.bounded} == {"max_logit", "energy"}
-    assert all(score.needs == ("logits",) for score in SCORES.values())
-    assert SCORES["jsd"].temperature == 2.0
+    found = {n: (" ".join(s.needs), s.bounded, s.temperature) for n, s in SCORES.items()}
+    assert found == REGISTRY
     torch.testing.assert_close(SCORES["jsd"](GOLDEN), jsd(GOLDEN, 2.0))
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_a_score_reads_what_it_says_and_nothing_else(name):
+    score, inputs, statistics = SCORES[name], make_inputs(), make_statistics()
+    given = {**inputs._asdict(), "statistics": statistics}
+    needed = {need: given[need] for need in score.needs}
+    logits = needed.pop("logits", None)
+    values = score(logits, **needed)
+    assert values.shape == (2, 3, 4)
+    assert values.dtype == torch.float64
+    assert torch.isfinite(values).all()
+    assert torch.equal(values, apply_score(name, inputs, statistics))
+    known = {field: statistics.tensors()[field] for field in score.fields}
+    only = ScoreStatistics.of_tensors(known) if known else None
+    assert torch.equal(values, apply_score(name, inputs, only))
+    for need in score.needs:
+        lacking = inputs._replace(**{need: None}) if need != "statistics" else inputs
+        with pytest.raises(ValueError, match=need):
+            apply_score(name, lacking, None if need == "statistics" else statistics)
+    for field in score.fields:
+        rest = {other: value for other, value in known.items() if other != field}
+        with pytest.raises(ValueError, match=rf"needs {field} .* not fitted"):
+            apply_score(name, inputs, ScoreStatistics.of_tensors(rest))
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_scores_are_differentiable_in_all_that_they_read(name):
+    inputs, statistics = make_inputs(grid=(2, 2), batch=1), make_statistics()
+    read = [need for need in SCORES[name].needs if need != "statistics"]
+    tensors = [getattr(inputs, need).clone().requires_grad_() for need in read]
+
+    def compute(*values):
+        return apply_score(
+            name, inputs._replace(**dict(zip(read, values, strict=True))), statistics
+        )
+
+    assert torch.autograd.gradcheck(compute, tensors)
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_only_scores_with_a_temperature_take_one(name):
+    inputs, statistics, default = make_inputs(), make_statistics(), SCORES[name].temperature
+    plain = apply_score(name, inputs, statistics)
+    if default is None:
+        with pytest.raises(ValueError, match="has no temperature"):
+            apply_score(name, inputs, statistics, temperature=1.0)
+    else:
+        assert torch.equal(plain, apply_score(name, inputs, statistics, temperature=default))
+        other = apply_score(name, inputs, statistics, temperature=3.7)
+        assert not torch.allclose(plain, other)
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_extreme_inputs_give_finite_scores(name):
+    statistics = make_statistics(kind=torch.float32)
+    for seed in range(3):
+        inputs = make_inputs(seed=seed, kind=torch.float32, scale=1e4)
+        values = apply_score(name, inputs, statistics)
+        assert torch.isfinite(values).all()
+        if SCORES[name].bounded:
+            assert ((values >= 0) & (values <= 1)).all()
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_float32_agrees_with_float64(name):
+    inputs, statistics = make_inputs(channels=24, scale=4.0), make_statistics(channels=24)
+    single = type(inputs)(*(x.float() for x in inputs))
+    double = type(inputs)(*(x.double() for x in single))
+    expected = apply_score(name, double, statistics)
+    found = apply_score(name, single, statistics)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=3e-6, atol=3e-6)
 
 
 @settings(max_examples=30, deadline=None)
