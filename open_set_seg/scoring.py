@@ -113,6 +113,11 @@ class Scoring:
         """Whether the network's features or its classifier are needed."""
         return "features" in self.entry.needs or isinstance(self.intervention, ReAct | MCDropout)
 
+    @property
+    def needs_network(self) -> bool:
+        """Whether more than the network's logits is needed: its features, or itself."""
+        return self.needs_features or self.intervention is not None
+
 
 def describe_names() -> str:
     """Every part that a name may have, in one line."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from open_set_seg.backends import PyTorchBackend
-from open_set_seg.backends.pytorch import DTYPES, Arithmetic
+from open_set_seg.backends import AUTOMATIC, Arithmetic, Backend, NetworkRunner
+from open_set_seg.backends.pytorch import DTYPES
 from open_set_seg.checkpoint import CheckpointMetadata
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
 from open_set_seg.head import ScoreChannel, compute_channels
@@ -36,7 +36,8 @@ class OpenSetSegmenter:
     the same device with the same number of threads.
 
     Args:
-        model: network that maps RGB (B, 3, H, W) on 0..255 to a ``SegmentationOutput``.
+        model: network that maps RGB (B, 3, H, W) on 0..255 to a ``SegmentationOutput``, or a
+            backend that runs one.
         metadata: label space, score and threshold that belong to it.
         device: ``auto`` (CUDA where there is one, else the CPU) or a torch device name.
         precision: of the network's arithmetic; the head always computes in float32. ``auto`` is
@@ -47,15 +48,19 @@ class OpenSetSegmenter:
             needs a map in ``metadata.score_maps``.
         threshold: instead of the checkpoint's, in [0, 1]. The checkpoint's belongs to its own
             scoring: another one has none but this, or that of a call.
+        backend: what runs the network: ``auto`` or a key of ``BACKENDS``. ``auto`` is the fastest
+            that is installed and agrees with PyTorch; frames for which scores need features or an
+            intervention run in PyTorch. ``pytorch`` depends on nothing else that is installed.
 
     Raises:
-        ValueError: a device that is not there, an unknown precision, or a threshold outside [0, 1].
+        ValueError: a device or a backend that is not there, an unknown precision, or a threshold
+            outside [0, 1].
         ScoringError: a score that is unknown, or that needs what is not there.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Backend,
         metadata: CheckpointMetadata,
         device: str = "auto",
         precision: Precision = "auto",
@@ -63,6 +68,7 @@ class OpenSetSegmenter:
         *,
         score: str | None = None,
         threshold: float | None = None,
+        backend: str = AUTOMATIC,
     ) -> None:
         self._metadata = metadata
         own = Scoring.parse(metadata.score)
@@ -75,7 +81,9 @@ class OpenSetSegmenter:
             self.choose_threshold(threshold)
         self._device = choose_device(device)
         arithmetic = choose_precision(precision, self._device)
-        self._backend = PyTorchBackend(model, self._device, arithmetic)
+        whole = self._published.scoring.needs_network
+        self._runner = NetworkRunner(model, self._device, backend, arithmetic, whole)
+        self._has_features = isinstance(model, PixelClassifier)
         self._statistics = None if statistics is None else statistics.to(self._device)
         self._check(self._published.scoring, str(self._published.scoring))
         logger.info("segmenter: %s", self.device_description)
@@ -89,6 +97,7 @@ class OpenSetSegmenter:
         *,
         score: str | None = None,
         threshold: float | None = None,
+        backend: str = AUTOMATIC,
     ) -> OpenSetSegmenter:
         """The segmenter of a model file: of any kind in ``open_set_seg.opening.KINDS``.
 
@@ -98,7 +107,14 @@ class OpenSetSegmenter:
         """
         network, metadata, statistics = open_model(path, choose_device(device))
         return cls(
-            network, metadata, device, precision, statistics, score=score, threshold=threshold
+            network,
+            metadata,
+            device,
+            precision,
+            statistics,
+            score=score,
+            threshold=threshold,
+            backend=backend,
         )
 
     @property
@@ -148,9 +164,9 @@ class OpenSetSegmenter:
 
     @property
     def device_description(self) -> str:
-        """Device, precision and threads in words, for logs and diagnostics."""
+        """Backend, device, precision and threads in words, for logs and diagnostics."""
         network = f"{self._metadata.architecture} x{self._metadata.width:g}"
-        return f"{network}, {self._backend.description}"
+        return f"{network}, {self._runner.description}"
 
     def segment(self, rgb: ImageRGB, threshold: float | None = None) -> Prediction:
         """Labels and anomaly of one image.
@@ -235,7 +251,12 @@ class OpenSetSegmenter:
                 f"the score {name!r} needs outlier logits, and this network ({network}) has no "
                 "outlier head"
             )
-        if scoring.needs_features and not isinstance(self._backend.network, PixelClassifier):
+        if scoring.needs_network and not self._runner.gives_features:
+            raise ScoringError(
+                f"the score {name!r} needs features or an intervention, and {self._runner.name} "
+                "gives logits alone: take the backend auto or pytorch"
+            )
+        if scoring.needs_features and not self._has_features:
             raise ScoringError(
                 f"the score {name!r} needs features, and this network ({network}) does not give "
                 "them"
@@ -250,7 +271,8 @@ class OpenSetSegmenter:
         self, rgb: ImageRGB, requests: Sequence[_Request]
     ) -> tuple[LabelImage, dict[_Request, FloatImage]]:
         with torch.inference_mode():
-            plain = self._backend(rgb)
+            whole = any(request.scoring.needs_network for request in requests)
+            plain = self._runner.choose(whole)(rgb)
             # The plain pass comes first: its classes are the frame's, whatever a score asks for.
             order = dict.fromkeys([None, *(request.scoring.intervention for request in requests)])
             nearest: LabelImage | None = None
@@ -272,8 +294,9 @@ class OpenSetSegmenter:
     ) -> ScoreInputs:
         if intervention is None:
             return ScoreInputs(*plain)
-        image = self._backend.image_tensor(rgb)
-        return intervention.apply(self._backend.network, image, plain, self._statistics)
+        pytorch = self._runner.whole()
+        image = pytorch.image_tensor(rgb)
+        return intervention.apply(pytorch.network, image, plain, self._statistics)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import logging
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from open_set_seg.backends import (
     BACKENDS,
     AutomaticBackend,
     BackendError,
+    NetworkRunner,
     OnnxRuntimeBackend,
     OpenVinoBackend,
     PyTorchBackend,
@@ -27,9 +29,12 @@ from open_set_seg.backends import (
     openvino,
 )
 from open_set_seg.backends.agreement import measure_deviation
-from open_set_seg.backends.runner import NetworkRunner
 from open_set_seg.backends.telemetry import import_openvino
+from open_set_seg.checkpoint import CheckpointMetadata
+from open_set_seg.label_spaces import STREETHAZARDS
 from open_set_seg.models import SegmentationOutput, build_model
+from open_set_seg.scoring import ScoringError
+from open_set_seg.segmenter import OpenSetSegmenter
 
 CPU = torch.device("cpu")
 needs_openvino = pytest.mark.skipif(
@@ -196,6 +201,15 @@ def test_an_unfaithful_conversion_never_runs(wrong, monkeypatch, caplog):
 
 
 @needs_openvino
+def test_a_network_that_cannot_be_copied_runs_in_pytorch(caplog):
+    network = Small()
+    network.held = (number for number in range(3))
+    automatic = open_backend("auto", network, CPU, "fp32")
+    assert isinstance(automatic, PyTorchBackend)
+    assert caplog.text.count("no copy can be made") == 1
+
+
+@needs_openvino
 def test_a_network_that_cannot_be_converted_runs_in_pytorch(caplog):
     rgb = image(24, 32)
     with pytest.raises(BackendError, match="OpenVINO cannot run this network on 32x24") as caught:
@@ -248,15 +262,23 @@ def test_features_come_from_pytorch_and_are_kept(caplog):
         whole = runner.choose(whole=True)
         assert runner.choose(whole=True) is whole is runner.whole()
     assert torch.equal(whole(rgb).features, PyTorchBackend(network, CPU, "fp32")(rgb).features)
-    assert caplog.text.count("need features") == 1
+    assert caplog.text.count("for features") == 1
     assert runner.description.startswith("OpenVINO")
-    assert NetworkRunner(network, CPU, whole=True).description.startswith("PyTorch")
-    for make in (
-        lambda: NetworkRunner(network, CPU, "openvino", whole=True),
-        lambda: NetworkRunner(network, CPU, "openvino").choose(whole=True),
-    ):
-        with pytest.raises(BackendError, match="openvino gives logits alone"):
-            make()
+    assert NetworkRunner(network, CPU, whole=True).name == "pytorch"
+    chosen = NetworkRunner(network, CPU, "openvino")
+    assert runner.gives_features
+    assert not chosen.gives_features
+    with pytest.raises(BackendError, match="openvino gives logits alone"):
+        chosen.choose(whole=True)
+
+
+def test_a_backend_that_was_made_elsewhere_stays_what_it_is():
+    backend = PyTorchBackend(Small(), CPU, "fp32")
+    for name in ("auto", "pytorch"):
+        runner = NetworkRunner(backend, CPU, name)
+        assert runner.choose(whole=True) is runner.choose(whole=False) is backend
+    with pytest.raises(BackendError, match="runs in the backend pytorch alone, not in openvino"):
+        NetworkRunner(backend, CPU, "openvino")
 
 
 @needs_openvino
@@ -292,6 +314,37 @@ def test_what_is_no_model_of_openvino_is_refused(tmp_path):
         with pytest.raises(BackendError, match="no model that OpenVINO reads") as caught:
             OpenVinoBackend.from_file(path, CPU)
         assert "\n" not in str(caught.value)
+
+
+@needs_openvino
+def test_the_segmenter_runs_each_frame_where_its_scores_can_be_had(swiftnet):
+    metadata = CheckpointMetadata(
+        "swiftnet_rn18", STREETHAZARDS, "1.0", width=0.125, outlier_head=True, threshold=0.5
+    )
+    rgb = image(48, 80)
+    automatic = OpenSetSegmenter(swiftnet, metadata, "cpu")
+    pytorch = OpenSetSegmenter(swiftnet, metadata, "cpu", backend="pytorch")
+    found, expected = automatic.segment(rgb), pytorch.segment(rgb)
+    assert "OpenVINO" in automatic.device_description
+    np.testing.assert_allclose(found.anomaly, expected.anomaly, atol=1e-4)
+    assert not np.array_equal(found.anomaly, expected.anomaly)  # it was another backend
+    # With an intervention among the scores the whole frame is PyTorch's, bit for bit.
+    names = ["jsd", "odin+msp"]
+    found, maps = automatic.segment_with_scores(rgb, names)
+    expected, wanted = pytorch.segment_with_scores(rgb, names)
+    np.testing.assert_array_equal(found.anomaly, expected.anomaly)
+    for name in names:
+        np.testing.assert_array_equal(maps[name], wanted[name])
+    assert "OpenVINO" in automatic.device_description
+    own = replace(metadata, score="odin+jsd")
+    assert "PyTorch" in OpenSetSegmenter(swiftnet, own, "cpu").device_description
+    chosen = OpenSetSegmenter(swiftnet, metadata, "cpu", backend="openvino")
+    with pytest.raises(ScoringError, match=r"'mc_dropout.msp' needs features or an intervention"):
+        chosen.check_scores(["msp", "mc_dropout+msp"])
+    with pytest.raises(ScoringError, match="openvino gives logits alone"):
+        OpenSetSegmenter(swiftnet, own, "cpu", backend="openvino")
+    with pytest.raises(ValueError, match="unknown backend 'abacus'"):
+        OpenSetSegmenter(swiftnet, metadata, "cpu", backend="abacus")
 
 
 def write_onnx(path, layout, kind, size=("H", "W"), outputs=("logits", "outlier_logits")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from open_set_seg.scores import SCORES, LogisticMap, ScoreStatistics
 from open_set_seg.scoring import ScoringError
 from open_set_seg.segmenter import OpenSetSegmenter
 
+# What the fastest backend of a machine makes of the network is for test_backends to say.
+make_segmenter = partial(OpenSetSegmenter, backend="pytorch")
 METADATA = CheckpointMetadata("swiftnet_rn18", STREETHAZARDS, "1.0", width=0.125, threshold=0.6)
 
 
@@ -33,7 +36,7 @@ def model():
 
 @pytest.fixture
 def segmenter(model):
-    return OpenSetSegmenter(model, METADATA, device="cpu")
+    return make_segmenter(model, METADATA, device="cpu")
 
 
 def test_prediction_is_that_of_network_and_head(segmenter, model):
@@ -126,7 +129,7 @@ class Constant(nn.Module):
 
 
 def test_a_network_that_answers_nan_knows_nothing():
-    segmenter = OpenSetSegmenter(Constant([float("nan")] * 12), METADATA, device="cpu")
+    segmenter = make_segmenter(Constant([float("nan")] * 12), METADATA, device="cpu")
     prediction = segmenter.segment(image(16, 16))
     assert (prediction.anomaly == 1.0).all()
     assert (prediction.labels == 12).all()
@@ -143,7 +146,7 @@ def test_score_and_map_come_from_the_metadata():
     )
     logits = [0.0] * 12
     logits[3] = 7.0
-    segmenter = OpenSetSegmenter(Constant(logits), metadata, device="cpu")
+    segmenter = make_segmenter(Constant(logits), metadata, device="cpu")
     prediction = segmenter.segment(image(8, 8))
     expected = 1 / (1 + np.exp(-(-7.0 + 5.0) / 2.0))
     np.testing.assert_allclose(prediction.anomaly, expected, rtol=1e-6)
@@ -159,7 +162,7 @@ def test_all_scores_come_from_one_forward_pass(model):
             return model(x)
 
     metadata = replace(METADATA, temperature=3.0)
-    segmenter = OpenSetSegmenter(Counting(), metadata, device="cpu")
+    segmenter = make_segmenter(Counting(), metadata, device="cpu")
     rgb = image(33, 47)
     names = [name for name, score in SCORES.items() if score.needs == ("logits",)]
     prediction, maps = segmenter.segment_with_scores(rgb, names)
@@ -182,7 +185,7 @@ def test_all_scores_come_from_one_forward_pass(model):
 def test_an_unbounded_score_is_published_for_decisions_and_handed_out_as_it_is(model):
     score_map = LogisticMap(-1.0, 0.5)
     metadata = replace(METADATA, score="energy", temperature=1.0, score_map=score_map)
-    segmenter = OpenSetSegmenter(model, metadata, device="cpu")
+    segmenter = make_segmenter(model, metadata, device="cpu")
     prediction, maps = segmenter.segment_with_scores(image(), ["energy"], threshold=0.25)
     assert maps["energy"].min() < 0.0
     published = 1.0 / (1.0 + np.exp(-(maps["energy"].astype(float) + 1.0) / 0.5))
@@ -216,7 +219,7 @@ def sigmoid(values):
 
 def test_a_bounded_scoring_is_published_as_it_is(model, segmenter):
     rgb = image()
-    other = OpenSetSegmenter(model, METADATA, "cpu", score="msp", threshold=0.7)
+    other = make_segmenter(model, METADATA, "cpu", score="msp", threshold=0.7)
     prediction = other.segment(rgb)
     np.testing.assert_array_equal(prediction.anomaly, segmenter.score_maps(rgb, ["msp"])[1]["msp"])
     np.testing.assert_array_equal(prediction.nearest, segmenter.segment(rgb).nearest)
@@ -230,9 +233,9 @@ def test_a_bounded_scoring_is_published_as_it_is(model, segmenter):
 )
 def test_an_unbounded_scoring_is_published_by_its_map(model, name, where, scale):
     rgb = image()
-    plain = OpenSetSegmenter(model, FITTED, "cpu", statistics=STATISTICS)
+    plain = make_segmenter(model, FITTED, "cpu", statistics=STATISTICS)
     raw = plain.score_maps(rgb, [name])[1][name]
-    other = OpenSetSegmenter(model, FITTED, "cpu", statistics=STATISTICS, score=name)
+    other = make_segmenter(model, FITTED, "cpu", statistics=STATISTICS, score=name)
     anomaly = other.segment(rgb, 0.5).anomaly
     np.testing.assert_allclose(anomaly, sigmoid((raw - where) / scale), atol=1e-6)
     assert not np.allclose(raw, plain.score_maps(rgb, ["max_logit"])[1]["max_logit"])
@@ -241,47 +244,51 @@ def test_an_unbounded_scoring_is_published_by_its_map(model, name, where, scale)
 def test_an_unbounded_scoring_without_a_map_is_refused_and_the_command_named(model):
     for name in ("max_logit", "energy:temperature=3", "react:quantile=0.99+energy"):
         with pytest.raises(ScoringError, match=r"no map.*`open-set-seg fit --scores ") as caught:
-            OpenSetSegmenter(model, FITTED, "cpu", statistics=STATISTICS, score=name)
+            make_segmenter(model, FITTED, "cpu", statistics=STATISTICS, score=name)
         assert f"--scores {name}`" in str(caught.value)
     with pytest.raises(ScoringError, match=r"activation_levels.*`open-set-seg fit` adds them"):
-        OpenSetSegmenter(model, FITTED, "cpu", score="react+energy")
+        make_segmenter(model, FITTED, "cpu", score="react+energy")
     with pytest.raises(ScoringError, match="unknown score 'magic'"):
-        OpenSetSegmenter(model, FITTED, "cpu", score="magic")
+        make_segmenter(model, FITTED, "cpu", score="magic")
 
 
 def test_the_checkpoints_threshold_belongs_to_its_own_scoring(model):
-    other = OpenSetSegmenter(model, METADATA, "cpu", score="msp")
+    other = make_segmenter(model, METADATA, "cpu", score="msp")
     assert other.threshold is None
     with pytest.raises(ScoringError, match=r"'msp' needs a threshold.*'jsd:temperature=2'"):
         other.segment(image())
     assert other.segment(image(), threshold=0.25).threshold == 0.25
     assert set(other.score_maps(image(), ["msp"])[1]) == {"msp"}, "maps need no threshold"
     for own in ("jsd", "jsd:temperature=2"):
-        assert OpenSetSegmenter(model, METADATA, "cpu", score=own).threshold == 0.6
-    moved = OpenSetSegmenter(model, METADATA, "cpu", threshold=0.1)
+        assert make_segmenter(model, METADATA, "cpu", score=own).threshold == 0.6
+    moved = make_segmenter(model, METADATA, "cpu", threshold=0.1)
     assert moved.segment(image()).threshold == moved.threshold == 0.1
     with pytest.raises(ValueError, match="threshold must lie in"):
-        OpenSetSegmenter(model, METADATA, "cpu", threshold=1.5)
+        make_segmenter(model, METADATA, "cpu", threshold=1.5)
 
 
 def test_the_own_scoring_keeps_its_temperature_when_another_is_published(model):
     metadata = replace(METADATA, temperature=3.0)
-    own = OpenSetSegmenter(model, metadata, "cpu").segment(image()).anomaly
-    other = OpenSetSegmenter(model, metadata, "cpu", score="msp", threshold=0.5)
+    own = make_segmenter(model, metadata, "cpu").segment(image()).anomaly
+    other = make_segmenter(model, metadata, "cpu", score="msp", threshold=0.5)
     np.testing.assert_array_equal(other.score_maps(image(), ["jsd"])[1]["jsd"], own)
 
 
 def test_a_fitted_checkpoint_brings_what_its_scores_need(tmp_path, model):
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, model, FITTED, statistics=STATISTICS)
-    loaded = OpenSetSegmenter.from_checkpoint(path, "cpu", score="react+energy", threshold=0.3)
-    made = OpenSetSegmenter(model, FITTED, "cpu", statistics=STATISTICS, score="react+energy")
+    loaded = OpenSetSegmenter.from_checkpoint(
+        path, "cpu", score="react+energy", threshold=0.3, backend="pytorch"
+    )
+    made = make_segmenter(model, FITTED, "cpu", statistics=STATISTICS, score="react+energy")
     np.testing.assert_array_equal(loaded.segment(image()).labels, made.segment(image(), 0.3).labels)
 
 
 def test_from_checkpoint(tmp_path, model, segmenter):
     save_checkpoint(tmp_path / "model.safetensors", model, METADATA)
-    loaded = OpenSetSegmenter.from_checkpoint(tmp_path / "model.safetensors", device="cpu")
+    loaded = OpenSetSegmenter.from_checkpoint(
+        tmp_path / "model.safetensors", device="cpu", backend="pytorch"
+    )
     assert loaded.label_space == STREETHAZARDS
     assert loaded.threshold == 0.6
     assert loaded.metadata.weights_sha256
@@ -292,7 +299,7 @@ def test_from_checkpoint(tmp_path, model, segmenter):
 
 def test_it_says_where_it_runs(model, caplog):
     with caplog.at_level(logging.INFO, logger="open_set_seg.segmenter"):
-        segmenter = OpenSetSegmenter(model, METADATA, device="auto")
+        segmenter = make_segmenter(model, METADATA, device="auto")
     assert segmenter.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert str(segmenter.device) in segmenter.device_description
     assert "fp32" in segmenter.device_description
@@ -302,11 +309,11 @@ def test_it_says_where_it_runs(model, caplog):
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "meta"])
 def test_a_device_that_is_not_there_is_refused(model, device):
     with pytest.raises(ValueError, match="device"):
-        OpenSetSegmenter(model, METADATA, device=device)
+        make_segmenter(model, METADATA, device=device)
 
 
 def test_low_precision_is_asked_for_by_name(model, segmenter):
-    low = OpenSetSegmenter(
+    low = make_segmenter(
         build_model("swiftnet_rn18", 12, 0.125), METADATA, device="cpu", precision="bf16"
     )
     assert "bf16" in low.device_description
@@ -315,7 +322,7 @@ def test_low_precision_is_asked_for_by_name(model, segmenter):
     assert np.isfinite(prediction.anomaly).all()
     for precision in ("fp16", "int3"):
         with pytest.raises(ValueError, match=precision):
-            OpenSetSegmenter(model, METADATA, device="cpu", precision=precision)
+            make_segmenter(model, METADATA, device="cpu", precision=precision)
 
 
 @pytest.mark.gpu
@@ -323,5 +330,5 @@ def test_low_precision_is_asked_for_by_name(model, segmenter):
 def test_the_gpu_agrees_with_the_cpu(model, segmenter):
     expected = segmenter.segment(image())
     torch.manual_seed(0)
-    found = OpenSetSegmenter(build_model("swiftnet_rn18", 12, 0.125), METADATA, "cuda")
+    found = make_segmenter(build_model("swiftnet_rn18", 12, 0.125), METADATA, "cuda")
     assert np.abs(found.segment(image()).anomaly - expected.anomaly).max() < 1e-2

@@ -13,6 +13,7 @@ from open_set_seg.backends.onnxruntime import OnnxRuntimeBackend
 from open_set_seg.backends.openvino import OpenVinoBackend
 from open_set_seg.backends.protocol import Arithmetic, Backend, BackendError
 from open_set_seg.backends.pytorch import PyTorchBackend
+from open_set_seg.backends.runner import NetworkRunner
 
 __all__ = [
     "AUTOMATIC",
@@ -21,6 +22,7 @@ __all__ = [
     "AutomaticBackend",
     "Backend",
     "BackendError",
+    "NetworkRunner",
     "OnnxRuntimeBackend",
     "OpenVinoBackend",
     "PyTorchBackend",

@@ -75,7 +75,7 @@ class OpenVinoBackend:
         self._configuration = _configure(arithmetic, threads)
         self._reference: PyTorchBackend | None = None
         if isinstance(network, nn.Module):
-            self._reference = PyTorchBackend(copy.deepcopy(network), device, "fp32")
+            self._reference = PyTorchBackend(_copy(network), device, "fp32")
             self._layout = NETWORK_LAYOUT
         else:
             self._model, self._layout = network, find_layout(network)
@@ -196,6 +196,15 @@ def _configure(arithmetic: Arithmetic, threads: int) -> dict[str, Any]:
         # Other processes of a robot need the processors too: let the system move threads.
         "ENABLE_CPU_PINNING": False,
     }
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:  # a module may hold anything
+        raise BackendError(
+            f"OpenVINO cannot take this network, of which no copy can be made: {shorten(error)}"
+        ) from error
 
 
 def _require_openvino() -> Any:

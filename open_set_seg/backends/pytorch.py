@@ -32,8 +32,11 @@ class PyTorchBackend:
     def __init__(self, network: nn.Module, device: torch.device, arithmetic: Arithmetic) -> None:
         self.device = device
         self._dtype = DTYPES[arithmetic]
-        network = network.eval().to(device=device, dtype=self._dtype)
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # What is moved in a caller's inference mode could never have a gradient.
+        with torch.inference_mode(False):
+            network = network.eval().to(device=device, dtype=self._dtype)
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = network
         if device.type == "cuda":
             where = f"{device} ({torch.cuda.get_device_name(device)})"
         else:

@@ -18,51 +18,54 @@ class NetworkRunner:
     """Knows which backend a frame needs.
 
     Args:
-        network: as for ``open_backend``.
+        network: as for ``open_backend``, or a backend that runs one already.
         device: where it runs.
         backend: ``auto`` or a key of ``BACKENDS``.
         arithmetic: of the network.
         whole: whether every frame will need more than logits: ``auto`` is PyTorch then.
 
     Raises:
-        BackendError: as ``open_backend``, or ``whole`` and a backend that gives logits alone.
+        BackendError: as ``open_backend``, or another backend than the one that was given.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Module | Backend,
         device: torch.device,
         backend: str = AUTOMATIC,
         arithmetic: Arithmetic = "fp32",
         whole: bool = False,
     ) -> None:
         check_backend(backend)
-        self._network, self._arithmetic = network, arithmetic
-        self._automatic = backend == AUTOMATIC
-        if whole and self._automatic and device.type == "cpu":
-            backend = PyTorchBackend.name
-        self._backend = open_backend(backend, network, device, arithmetic)
+        self._arithmetic = arithmetic
         self._second: PyTorchBackend | None = None
-        if whole:
-            self.check_whole()
+        if not isinstance(network, nn.Module):
+            self._network, self._backend = None, network
+            if backend not in (AUTOMATIC, network.name):
+                raise BackendError(
+                    f"this model runs in the backend {network.name} alone, not in {backend}"
+                )
+            return
+        if whole and backend == AUTOMATIC and device.type == "cpu":
+            backend = PyTorchBackend.name
+        # An explicit choice is kept for every frame.
+        self._network = network if backend == AUTOMATIC else None
+        self._backend = open_backend(backend, network, device, arithmetic)
 
     @property
-    def network(self) -> nn.Module:
-        """The network in PyTorch."""
-        return self._network
+    def name(self) -> str:
+        """Key of the backend that runs plain frames."""
+        return self._backend.name
 
     @property
     def description(self) -> str:
         """Of the backend that runs plain frames, in words."""
         return self._backend.description
 
-    def check_whole(self) -> None:
-        """Raise ``BackendError`` where ``choose`` has no backend for features."""
-        if not self._automatic and find_pytorch(self._backend) is None:
-            raise BackendError(
-                f"the backend {self._backend.name} gives logits alone; the backends auto and "
-                "pytorch give features and allow interventions"
-            )
+    @property
+    def gives_features(self) -> bool:
+        """Whether ``whole`` has a backend."""
+        return self._network is not None or find_pytorch(self._backend) is not None
 
     def choose(self, whole: bool) -> Backend:
         """The backend for one frame.
@@ -76,12 +79,16 @@ class NetworkRunner:
         """The backend whose output holds features and whose network interventions may use.
 
         Raises:
-            BackendError: as ``check_whole``.
+            BackendError: there is none, because a backend was chosen that gives logits alone.
         """
         found = find_pytorch(self._backend) or self._second
-        if found is None:
-            self.check_whole()
-            found = PyTorchBackend(self._network, self._backend.device, self._arithmetic)
-            logger.info("frames that need features or an intervention: %s", found.description)
-            self._second = found
-        return found
+        if found is not None:
+            return found
+        if self._network is None:
+            raise BackendError(
+                f"the backend {self._backend.name} gives logits alone: features and "
+                "interventions need the backend auto or pytorch"
+            )
+        self._second = PyTorchBackend(self._network, self._backend.device, self._arithmetic)
+        logger.info("for features and interventions: %s", self._second.description)
+        return self._second
