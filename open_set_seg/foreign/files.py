@@ -73,6 +73,8 @@ def _open_torchscript(path: Path) -> nn.Module:
         raise AdapterError(
             f"{path}: no TorchScript that loads here ({last_line(error)})"
         ) from error
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
     return network
 
 

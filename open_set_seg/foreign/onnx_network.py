@@ -53,7 +53,7 @@ class OnnxNetwork(nn.Module):
             AdapterError: the graph fails on such an image, or a gradient is wanted.
         """
         if image.requires_grad:
-            raise AdapterError("no gradient passes through an ONNX graph, so no score can have one")
+            raise AdapterError("no gradient passes through an ONNX graph: leave ODIN out")
         values = image.to(_DTYPES[self._input.type]).contiguous().cpu().numpy()
         try:
             found = self._session.run(None, {self._input.name: values})[0]
@@ -62,7 +62,3 @@ class OnnxNetwork(nn.Module):
                 f"the graph fails on an image of shape {tuple(image.shape)}: {shorten(error)}"
             ) from error
         return torch.from_numpy(found).to(image.device)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> OnnxNetwork:
-        """Itself: a session holds nothing that a call changes."""
-        return self
