@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -182,7 +182,7 @@ def _compute_by_tiles(
     batch, _, height, width = planes.shape
     nearest = torch.empty((batch, *size), dtype=torch.uint8, device=planes.device)
     maps = [
-        _upsample(channel(inputs, statistics).unsqueeze(1), size).squeeze(1)
+        _score_grid(channel, inputs, size, statistics)
         if channel.on_grid
         else torch.empty_like(nearest, dtype=planes.dtype)
         for channel in channels
@@ -201,6 +201,18 @@ def _compute_by_tiles(
     pairs = zip(maps, channels, strict=True)
     known = tuple(_fill_invalid(values, invalid, channel.maximum) for values, channel in pairs)
     return nearest if invalid is None else nearest.masked_fill(invalid, 0), known
+
+
+def _score_grid(
+    channel: ScoreChannel,
+    inputs: ScoreInputs,
+    size: tuple[int, int],
+    statistics: ScoreStatistics | None,
+) -> Tensor:
+    """The grid's score at full size; published last, or a threshold would mean something else."""
+    score = replace(channel, score_map=None)
+    values = _upsample(score(inputs, statistics).unsqueeze(1), size).squeeze(1)
+    return values if channel.score_map is None else channel.score_map(values)
 
 
 def reference_head(
