@@ -12,24 +12,24 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.machine import ROOT, save_result
+from open_set_seg.benchmark.floors import measure_bandwidth
+from open_set_seg.benchmark.heads import textbook_head
+from open_set_seg.benchmark.turns import median_ratio, spread, take_turns
 from open_set_seg.head import ScoreChannel, _compute_by_tiles, head_backend
 from open_set_seg.kernels import HeadKernel, KernelChannel
-from open_set_seg.scores import SCORES, ScoreInputs, jsd_maximum
+from open_set_seg.scores import SCORES, ScoreInputs
 
-TEMPERATURE = 2.0
 # The scores that the five columns of earlier results hold.
 KERNEL_SCORES = ("jsd", "msp", "entropy", "max_logit", "energy")
 Variants = dict[str, Callable[[], Any]]
@@ -75,19 +75,6 @@ def make_logits(classes: int, size: tuple[int, int]) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(1, classes, size[0] // 32, size[1] // 32, generator=generator) * 6.0
     return functional.interpolate(coarse, size=(size[0] // 4, size[1] // 4), mode="bicubic")
-
-
-def textbook_head(logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Upsampling, softmax, mixture, two divergences and arg-max, each on the whole image."""
-    full = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-    probability = torch.softmax(full / TEMPERATURE, dim=1)
-    uniform = torch.full_like(probability, 1.0 / logits.shape[1])
-    mixture = (probability + uniform) / 2.0
-    tiny = torch.finfo(probability.dtype).tiny
-    of_uniform = (uniform * (uniform / mixture).log()).sum(dim=1)
-    of_probability = (probability * (probability / mixture).clamp(min=tiny).log()).sum(dim=1)
-    divergence = (of_uniform + of_probability) / 2.0
-    return full.argmax(dim=1), 1.0 - divergence / jsd_maximum(logits.shape[1])
 
 
 def make_variants(logits: Tensor, size: tuple[int, int], threads: int) -> Variants:
@@ -144,39 +131,14 @@ def compare_with_definition(
     }
 
 
-def take_turns(variants: Variants, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every variant in every round; the first round only warms up."""
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds + 1):
-        for name, run in variants.items():
-            start = time.perf_counter()
-            run()
-            times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: values[1:] for name, values in times.items()}
-
-
-def measure_bandwidth() -> float:
-    """Bytes a second, read and written, of copying what fits in no cache: the best of ten."""
-    source = torch.ones(64 * 2**20)
-    target = torch.empty_like(source)
-    best = math.inf
-    for _ in range(10):
-        start = time.perf_counter()
-        target.copy_(source)
-        best = min(best, time.perf_counter() - start)
-    return 2 * source.numel() * 4 / best
-
-
 def summarise(times: dict[str, list[float]], floor_ms: float) -> list[dict[str, Any]]:
     """Medians and spreads; ratios are medians of the rounds' ratios."""
     rows = []
     for name, values in times.items():
-        p10, p50, p90 = np.percentile(values, (10, 50, 90)).tolist()
-        row: dict[str, Any] = {"variant": name, "ms": {"p10": p10, "p50": p50, "p90": p90}}
+        row: dict[str, Any] = {"variant": name, "ms": spread(values)}
         for other in ("textbook", "closed set: upsample + argmax", "tiled PyTorch, jsd"):
-            ratio = float(np.median(np.divide(times[other], values)))
-            row[f"times faster than {other}"] = round(ratio, 2)
-        row["times the floor"] = round(p50 / floor_ms, 1)
+            row[f"times faster than {other}"] = round(median_ratio(times[other], values), 2)
+        row["times the floor"] = round(row["ms"]["p50"] / floor_ms, 1)
         rows.append(row)
     return rows
 

@@ -1,4 +1,4 @@
-"""The command line: ``open-set-seg demo | detect | info``."""
+"""The command line: ``open-set-seg demo | detect | info | benchmark``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from open_set_seg import __version__
-from open_set_seg.cli import demo, detect, info
+from open_set_seg.cli import benchmark, demo, detect, info
 
 EXIT_FAILED = 2
-VERBS: dict[str, Any] = {"demo": demo, "detect": detect, "info": info}
+VERBS: dict[str, Any] = {
+    "demo": demo,
+    "detect": detect,
+    "info": info,
+    "benchmark": benchmark,
+}
 # Package whose import failed -> the extra that brings it.
 EXTRAS = {
     "torch": "torch",

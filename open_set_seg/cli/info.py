@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 HELP = "what a checkpoint is"
@@ -21,10 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the description of a checkpoint."""
     from open_set_seg.checkpoint import DEMO_CHECKPOINT, load_checkpoint
+    from open_set_seg.cli.sizes import read_size
     from open_set_seg.head import head_backend
     from open_set_seg.models import count_multiply_adds, count_parameters
 
-    image_width, image_height = _read_size(options.size)
+    image_width, image_height = read_size(options.size)
     path = options.checkpoint or DEMO_CHECKPOINT
     model, metadata = load_checkpoint(path)
     parameters = count_parameters(model)
@@ -51,13 +51,6 @@ def run(options: argparse.Namespace) -> int:
     for name, value in lines.items():
         print(f"{name:<{width}}  {value.strip()}")
     return 0
-
-
-def _read_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
-    if match is None:
-        raise ValueError(f"expected --size as WIDTHxHEIGHT in pixels, found {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _in_brackets(text: str) -> str:
