@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import nn
 
-from open_set_seg.checkpoint import CheckpointMetadata, load_checkpoint, load_statistics
+from open_set_seg.backends import (
+    Arithmetic,
+    Backend,
+    BackendError,
+    OnnxRuntimeBackend,
+    OpenVinoBackend,
+)
+from open_set_seg.checkpoint import (
+    CheckpointError,
+    CheckpointMetadata,
+    is_exported,
+    load_checkpoint,
+    load_statistics,
+    read_exported,
+)
 from open_set_seg.foreign import (
     is_description,
     is_onnx,
@@ -32,6 +46,19 @@ class OpenedModel(NamedTuple):
     network: nn.Module
     metadata: CheckpointMetadata
     statistics: ScoreStatistics | None = None
+
+
+class OpenedBackend(NamedTuple):
+    """What an exported file holds.
+
+    Attributes:
+        backend: runs its network.
+        metadata, statistics: as in ``OpenedModel``.
+    """
+
+    backend: Backend
+    metadata: CheckpointMetadata
+    statistics: ScoreStatistics | None
 
 
 class Kind(NamedTuple):
@@ -62,9 +89,40 @@ def open_model(path: str | Path, device: torch.device) -> OpenedModel:
     return KINDS[kind_of(path)].open(path, device)
 
 
+def open_exported(
+    path: str | Path, device: torch.device, arithmetic: Arithmetic = "fp32"
+) -> OpenedBackend:
+    """What runs the network of a file that ``open-set-seg export`` wrote.
+
+    Args:
+        path: an .onnx or .xml file.
+        device: where it runs.
+        arithmetic: of an .xml; an .onnx has its own.
+
+    Raises:
+        ValueError: the file is not usable, or does not run so here; one line.
+    """
+    exported = read_exported(path)
+    backend: Backend
+    if exported.format == "openvino":
+        backend = OpenVinoBackend.from_file(path, device, arithmetic)
+    elif arithmetic == "fp32":
+        backend = OnnxRuntimeBackend.from_file(path, device)
+    else:
+        raise BackendError(f"{path} has a precision of its own: expected fp32, found {arithmetic}")
+    return OpenedBackend(backend, exported.metadata, exported.statistics)
+
+
 def kind_of(path: Path) -> str:
     """Key in ``KINDS`` of the first kind that a file fits."""
     return next(name for name, kind in KINDS.items() if kind.fits(path))
+
+
+def _refuse_exported(path: Path) -> NoReturn:
+    raise CheckpointError(
+        f"expected a model whose network is in PyTorch, found {path}, an exported file: take the "
+        "checkpoint that it was made of"
+    )
 
 
 # The last takes whatever nothing before it took: its reader says best what a file is instead.
@@ -72,6 +130,7 @@ KINDS: dict[str, Kind] = {
     "description": Kind(
         is_description, lambda path, device: OpenedModel(*open_described(path, device))
     ),
+    "exported": Kind(is_exported, lambda path, device: _refuse_exported(path)),
     "undescribed": Kind(
         lambda path: is_torchscript(path) or is_onnx(path),
         lambda path, device: refuse_undescribed(path),

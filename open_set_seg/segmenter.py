@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from open_set_seg.backends import AUTOMATIC, Arithmetic, Backend, NetworkRunner
 from open_set_seg.backends.pytorch import DTYPES
-from open_set_seg.checkpoint import CheckpointMetadata
+from open_set_seg.checkpoint import CheckpointMetadata, is_exported
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
 from open_set_seg.head import ScoreChannel, compute_channels
 from open_set_seg.interventions import Intervention
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.models import PixelClassifier, SegmentationOutput
-from open_set_seg.opening import open_model
+from open_set_seg.opening import open_exported, open_model
 from open_set_seg.scores import LogisticMap, ScoreInputs, ScoreStatistics
 from open_set_seg.scoring import Scoring, ScoringError
 
@@ -101,13 +101,23 @@ class OpenSetSegmenter:
     ) -> OpenSetSegmenter:
         """The segmenter of a model file: of any kind in ``open_set_seg.opening.KINDS``.
 
+        A file that ``open-set-seg export`` wrote runs on the CPU unless a device is named, and
+        takes images of its own size alone.
+
         Raises:
             CheckpointError: the file is no usable checkpoint.
             ValueError: no usable model file of another kind, or as the constructor.
         """
-        network, metadata, statistics = open_model(path, choose_device(device))
+        model: nn.Module | Backend
+        if is_exported(Path(path)):
+            device = "cpu" if device == "auto" else device
+            place = choose_device(device)
+            arithmetic = choose_precision(precision, place)
+            model, metadata, statistics = open_exported(path, place, arithmetic)
+        else:
+            model, metadata, statistics = open_model(path, choose_device(device))
         return cls(
-            network,
+            model,
             metadata,
             device,
             precision,
