@@ -206,7 +206,11 @@ def test_scores_that_the_network_cannot_give_are_refused_in_one_line(segmenter, 
 
 FITTED = replace(
     METADATA,
-    score_maps={"energy": LogisticMap(-1.0, 0.5), "react+energy": LogisticMap(-2.0, 0.25)},
+    score_maps={
+        "energy": LogisticMap(-1.0, 0.5),
+        "coarse+energy": LogisticMap(-1.5, 0.5),
+        "react+energy": LogisticMap(-2.0, 0.25),
+    },
 )
 STATISTICS = ScoreStatistics(
     activation_levels=torch.tensor([0.9, 0.99]), activation_quantiles=torch.tensor([0.5, 1.5])
@@ -229,7 +233,8 @@ def test_a_bounded_scoring_is_published_as_it_is(model, segmenter):
 
 
 @pytest.mark.parametrize(
-    ("name", "where", "scale"), [("energy", -1, 0.5), ("react+energy", -2, 0.25)]
+    ("name", "where", "scale"),
+    [("energy", -1, 0.5), ("coarse+energy", -1.5, 0.5), ("react+energy", -2, 0.25)],
 )
 def test_an_unbounded_scoring_is_published_by_its_map(model, name, where, scale):
     rgb = image()
