@@ -12,7 +12,7 @@ to ``pytorch`` in the environment keeps the kernel out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -105,8 +105,9 @@ def compute_channels(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Nearest known class, and the map of every channel, from logits that are upsampled once.
 
-    The (B, K, H, W) volume of upsampled logits never exists. A pixel that an input that is no
-    finite number reaches, or whose score is NaN, gets the channel's ``maximum``.
+    The (B, K, H, W) volume of upsampled logits never exists. A pixel that a number that is not
+    finite reaches, in the logits or in what the channel reads besides, or whose score is NaN, gets
+    the channel's ``maximum``.
 
     Args:
         inputs: what the network gave, any floating type; computed in float32 at least.
@@ -164,7 +165,8 @@ def _compute_by_kernel(
     if finite:
         return nearest, tuple(maps)
     # Rare, so it may cost a second walk: what the invalid logits reach is for one function to say.
-    inputs, invalid = _separate_invalid(ScoreInputs(logits), (), size)
+    inputs, reached = _separate_invalid(ScoreInputs(logits), (), size)
+    invalid = reached.get("logits")
     nearest, maps, _ = kernel(inputs.logits, size, channels, threads)
     pairs = zip(maps, channels, strict=True)
     known = tuple(_fill_invalid(values, invalid, channel.maximum) for values, channel in pairs)
@@ -177,7 +179,7 @@ def _compute_by_tiles(
     channels: Sequence[ScoreChannel],
     statistics: ScoreStatistics | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    inputs, invalid = _separate_invalid(inputs, channels, size)
+    inputs, reached = _separate_invalid(inputs, channels, size)
     planes, split = _stack(inputs)
     batch, _, height, width = planes.shape
     nearest = torch.empty((batch, *size), dtype=torch.uint8, device=planes.device)
@@ -199,7 +201,8 @@ def _compute_by_tiles(
             if not channel.on_grid:
                 values[:, rows] = channel(upsampled, statistics)
     pairs = zip(maps, channels, strict=True)
-    known = tuple(_fill_invalid(values, invalid, channel.maximum) for values, channel in pairs)
+    known = tuple(_fill_invalid(v, _find_invalid(c, reached), c.maximum) for v, c in pairs)
+    invalid = reached.get("logits")
     return nearest if invalid is None else nearest.masked_fill(invalid, 0), known
 
 
@@ -225,7 +228,8 @@ def reference_head(
     """The definition that ``open_set_head`` keeps to, on the whole image at once."""
     check_score(score, score_map)
     channel = ScoreChannel(score, temperature, score_map)
-    inputs, invalid = _separate_invalid(ScoreInputs(logits), [channel], size)
+    inputs, reached = _separate_invalid(ScoreInputs(logits), [channel], size)
+    invalid = reached.get("logits")
     upsampled = _upsample(inputs.logits, size)
     nearest, anomaly = _nearest(upsampled), channel(ScoreInputs(upsampled))
     anomaly = _fill_invalid(anomaly, invalid, 1.0)
@@ -249,21 +253,37 @@ def _upsample(values: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _separate_invalid(
     inputs: ScoreInputs, channels: Sequence[ScoreChannel], size: tuple[int, int]
-) -> tuple[ScoreInputs, Tensor | None]:
-    """Finite inputs in float32 or float64, and the pixels that an input of another kind reaches.
+) -> tuple[ScoreInputs, dict[str, Tensor]]:
+    """Finite inputs in float32 or float64, and the pixels that numbers of another kind reach.
 
-    What no channel reads is left out.
+    What no channel reads is left out. Pixels are (B, H, W), by the name of the input; an input
+    that is finite everywhere has none.
     """
     needs = {"logits"} | {need for channel in channels for need in SCORES[channel.score].needs}
-    read = {name: x for name, x in inputs._asdict().items() if x is not None and name in needs}
-    read = {n: x if x.dtype == torch.float64 else x.float() for n, x in read.items()}
-    finite = {name: torch.isfinite(x) for name, x in read.items()}
-    if all(bool(one.all()) for one in finite.values()):
-        return ScoreInputs(**read), None
-    bad = [(~(one.all(dim=0) if one.ndim == 5 else one)).any(dim=1) for one in finite.values()]
-    reach = torch.stack(bad).any(dim=0, keepdim=True).transpose(0, 1).to(read["logits"].dtype)
-    clean = {name: x.where(finite[name], 0.0) for name, x in read.items()}
-    return ScoreInputs(**clean), _upsample(reach, size).squeeze(1) > 0.0
+    clean: dict[str, Tensor] = {}
+    reached: dict[str, Tensor] = {}
+    for name, values in inputs._asdict().items():
+        if values is None or name not in needs:
+            continue
+        values = values if values.dtype == torch.float64 else values.float()
+        finite = torch.isfinite(values)
+        if not finite.all():
+            bad = ~(finite.all(dim=0) if values.ndim == 5 else finite)
+            reach = bad.any(dim=1, keepdim=True).to(values.dtype)
+            reached[name] = _upsample(reach, size).squeeze(1) > 0.0
+            values = values.where(finite, 0.0)
+        clean[name] = values
+    return ScoreInputs(**clean), reached
+
+
+def _find_invalid(channel: ScoreChannel, reached: Mapping[str, Tensor]) -> Tensor | None:
+    """The pixels of which a channel knows nothing; None: there are none.
+
+    Only those that its own inputs reach, whatever else is computed beside it.
+    """
+    read = {"logits", *SCORES[channel.score].needs}
+    found = [pixels for name, pixels in reached.items() if name in read]
+    return torch.stack(found).any(dim=0) if found else None
 
 
 def _stack(inputs: ScoreInputs) -> tuple[Tensor, Callable[[Tensor], ScoreInputs]]:

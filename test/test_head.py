@@ -9,12 +9,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from score_inputs import apply_score, make_inputs, make_statistics
 
 from open_set_seg import head
 from open_set_seg.head import ScoreChannel, compute_channels, open_set_head, reference_head
 from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs, jsd
 
 MAP = LogisticMap(-3.0, 2.0)
+OF_LOGITS = sorted(name for name, score in SCORES.items() if score.needs == ("logits",))
+OF_GRID = sorted(name for name, score in SCORES.items() if "features" in score.needs)
 
 
 def brute_force_upsample(logits, size):
@@ -51,7 +54,7 @@ def test_score_and_class_come_from_the_upsampled_logits(compute):
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.tuples(st.integers(1, 80), st.integers(1, 50)),
     st.integers(2, 20),
-    st.sampled_from(sorted(SCORES)),
+    st.sampled_from(OF_LOGITS),
     st.integers(0, 1000),
 )
 def test_tiles_equal_the_definition_at_any_size(source, size, classes, score, seed):
@@ -119,7 +122,7 @@ def test_where_all_corners_agree_the_class_is_theirs():
 
 
 @pytest.mark.parametrize("compute", [open_set_head, reference_head])
-@pytest.mark.parametrize("score", sorted(SCORES))
+@pytest.mark.parametrize("score", OF_LOGITS)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_logits_that_are_no_numbers_make_their_pixels_unknown(compute, score, value):
     logits = torch.randn(1, 12, 8, 8)
@@ -137,7 +140,7 @@ def test_logits_that_are_no_numbers_make_their_pixels_unknown(compute, score, va
     assert torch.equal(nearest[0][~reached], clean_nearest[0][~reached])
 
 
-@pytest.mark.parametrize("score", sorted(SCORES))
+@pytest.mark.parametrize("score", OF_LOGITS)
 def test_an_image_of_nan_is_unknown_everywhere(score):
     nearest, anomaly = open_set_head(
         torch.full((1, 12, 4, 4), math.nan), (16, 16), score, None, _map_of(score)
@@ -146,7 +149,7 @@ def test_an_image_of_nan_is_unknown_everywhere(score):
     assert (nearest < 12).all()
 
 
-@pytest.mark.parametrize("score", sorted(SCORES))
+@pytest.mark.parametrize("score", OF_LOGITS)
 def test_huge_logits_stay_in_range(score):
     logits = torch.randn(1, 12, 4, 4) * 1e37
     _, anomaly = open_set_head(logits, (16, 16), score, None, _map_of(score))
@@ -176,7 +179,8 @@ def test_a_score_without_its_map_is_refused(score, score_map, message):
 def test_all_channels_come_from_one_upsampling_and_unpublished_ones_keep_their_scale():
     logits = torch.randn(2, 6, 5, 7, dtype=torch.float64) * 4
     full = torch.nn.functional.interpolate(logits, size=(19, 26), mode="bilinear")
-    channels = [ScoreChannel(name, 1.5) for name in SCORES]
+    names = [name for name in OF_LOGITS if SCORES[name].temperature is not None]
+    channels = [ScoreChannel(name, 1.5) for name in names]
     channels += [ScoreChannel("energy", 1.5, MAP), ScoreChannel("jsd")]
     nearest, maps = compute_channels(ScoreInputs(logits), (19, 26), channels)
     assert torch.equal(nearest, full.argmax(1).to(torch.uint8))
@@ -185,10 +189,10 @@ def test_all_channels_come_from_one_upsampling_and_unpublished_ones_keep_their_s
         expected = MAP(expected) if channel.score_map else expected
         torch.testing.assert_close(values, expected, rtol=0, atol=1e-12)
     alone = open_set_head(logits, (19, 26), "energy", 1.5, MAP)[1]
-    assert torch.equal(maps[len(SCORES)], alone)
+    assert torch.equal(maps[len(names)], alone)
 
 
-@pytest.mark.parametrize("score", sorted(SCORES))
+@pytest.mark.parametrize("score", OF_LOGITS)
 def test_what_is_no_number_is_the_most_anomalous_also_where_scores_have_no_bounds(score):
     logits = torch.randn(1, 12, 8, 8)
     logits[0, 2, 3, 4] = math.nan
@@ -196,6 +200,91 @@ def test_what_is_no_number_is_the_most_anomalous_also_where_scores_have_no_bound
     assert values[0, 3, 4] == (1.0 if SCORES[score].bounded else math.inf)
     values[0, 3, 4] = 0.0
     assert torch.isfinite(values).all()
+
+
+def upsampled(inputs, size):
+    """All inputs at full size, one plane at a time."""
+
+    def enlarge(planes):
+        flat = planes.reshape(-1, 1, *planes.shape[-2:])
+        full = torch.nn.functional.interpolate(flat, size=size, mode="bilinear")
+        return full.reshape(*planes.shape[:-2], *size)
+
+    return ScoreInputs(*map(enlarge, inputs))
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+@pytest.mark.parametrize("size", [(3, 4), (13, 17), (70, 9)])
+def test_every_score_comes_from_upsampled_inputs_or_from_the_grid(name, size):
+    inputs, statistics = make_inputs(), make_statistics()
+    channels = [ScoreChannel(name), ScoreChannel(name, coarse=True)]
+    nearest, (found, coarse) = compute_channels(inputs, size, channels, statistics)
+    full = upsampled(inputs, size)
+    assert torch.equal(nearest, full.logits.argmax(1).to(torch.uint8))
+    on_grid = apply_score(name, inputs, statistics).unsqueeze(1)
+    expected = torch.nn.functional.interpolate(on_grid, size=size, mode="bilinear").squeeze(1)
+    torch.testing.assert_close(coarse, expected, rtol=1e-12, atol=1e-12)
+    if name not in OF_GRID:
+        expected = apply_score(name, full, statistics)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_all_scores_together_are_what_each_is_alone():
+    inputs = ScoreInputs(*(one.float() for one in make_inputs(grid=(9, 11))))
+    statistics = make_statistics()
+    channels = [ScoreChannel(name) for name in SCORES] + [ScoreChannel("sml", score_map=MAP)]
+    nearest, maps = compute_channels(inputs, (37, 40), channels, statistics)
+    for channel, values in zip(channels, maps, strict=True):
+        needed = {need: None for need in inputs._fields if need not in SCORES[channel.score].needs}
+        needed.pop("logits", None)
+        again, (alone,) = compute_channels(
+            inputs._replace(**needed), (37, 40), [channel], statistics
+        )
+        assert torch.equal(again, nearest)
+        torch.testing.assert_close(values, alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_an_input_that_is_no_number_makes_the_pixels_of_its_readers_unknown(
+    name, value, kernel, monkeypatch
+):
+    """Whatever computes it, and only those of its readers."""
+    if not kernel:
+        monkeypatch.setattr(head, "choose_head_kernel", lambda: (None, "taken away"))
+    statistics, size = make_statistics(kind=torch.float32), (24, 32)
+    channels = [ScoreChannel(name), ScoreChannel(name, score_map=MAP), ScoreChannel("jsd")]
+    maxima = (1.0 if SCORES[name].bounded else math.inf, 1.0, 1.0)
+    inputs = make_inputs(grid=(6, 8), batch=1, kind=torch.float32)
+    _, clean = compute_channels(inputs, size, channels, statistics)
+    reached = torch.zeros(24, 32, dtype=torch.bool)
+    reached[2 * 4 - 2 : 2 * 4 + 6, 5 * 4 - 2 : 5 * 4 + 6] = True
+    for field in inputs._fields:
+        spoilt = getattr(inputs, field).clone()
+        spoilt[..., 2, 5].view(-1)[-1] = value
+        given = inputs._replace(**{field: spoilt})
+        nearest, maps = compute_channels(given, size, channels, statistics)
+        assert (nearest[0, reached] == 0).all() or field != "logits"
+        for one, values, before, maximum in zip(channels, maps, clean, maxima, strict=True):
+            reads = field == "logits" or field in SCORES[one.score].needs
+            assert not reads or (values[0, reached] == maximum).all(), (field, one)
+            same = ~reached if reads else torch.ones_like(reached)
+            torch.testing.assert_close(values[0, same], before[0, same], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(SCORES))
+def test_a_channel_that_lacks_an_input_or_has_a_temperature_too_many_is_refused(name):
+    score, inputs, statistics = SCORES[name], make_inputs(), make_statistics()
+    for need in {*score.needs} - {"logits"}:
+        lacking = inputs._replace(**{need: None}) if need != "statistics" else inputs
+        with pytest.raises(ValueError, match=f"needs {need}"):
+            compute_channels(
+                lacking, (6, 8), [ScoreChannel(name)], None if need == "statistics" else statistics
+            )
+    if score.temperature is None:
+        with pytest.raises(ValueError, match="no temperature"):
+            compute_channels(inputs, (6, 8), [ScoreChannel(name, 2.0)], statistics)
 
 
 def _map_of(score):
