@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from open_set_seg.backends import AUTOMATIC
 from open_set_seg.frame import (
     Camera,
     Frame,
@@ -23,7 +24,7 @@ from open_set_seg.frame import (
 from open_set_seg.ground import GroundConfig, find_ground
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.obstacles import ObstacleConfig, find_regions, measure_regions
-from open_set_seg.segmenter import OpenSetSegmenter
+from open_set_seg.segmenter import OpenSetSegmenter, Precision
 from open_set_seg.stereo import RangeConfig, estimate_range
 
 
@@ -83,10 +84,16 @@ class ObstacleDetector:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path, config: DetectorConfig | None = None, device: str = "auto"
+        cls,
+        path: str | Path,
+        config: DetectorConfig | None = None,
+        device: str = "auto",
+        precision: Precision = "auto",
+        backend: str = AUTOMATIC,
     ) -> ObstacleDetector:
-        """A detector with the network of a checkpoint file on a device (``auto``, ``cpu``...)."""
-        return cls(OpenSetSegmenter.from_checkpoint(path, device=device), config)
+        """A detector with the network of a model file; the rest as for ``OpenSetSegmenter``."""
+        segmenter = OpenSetSegmenter.from_checkpoint(path, device, precision, backend=backend)
+        return cls(segmenter, config)
 
     @property
     def label_space(self) -> LabelSpace:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 import yaml
 
+from open_set_seg.backends import AUTOMATIC, BACKENDS, PyTorchBackend
 from open_set_seg.label_spaces import LABEL_SPACES
 from open_set_seg.scores import SCORES
 from training.evaluation.passes import Ranks
@@ -39,6 +40,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
                        help="auto, cpu, cuda or cuda:N; default: auto")  # fmt: skip
     group.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"),
                        help="default: auto, what suits the device")  # fmt: skip
+    group.add_argument("--backend", default=PyTorchBackend.name, choices=(AUTOMATIC, *BACKENDS),
+                       help=f"what runs the network; default: {PyTorchBackend.name}, so that "
+                            "figures do not depend on what is installed")  # fmt: skip
     group.add_argument("--threads", type=count(1), metavar="N",
                        help="of the CPU; figures may differ in the last digits between numbers of "
                             "threads; default: all cores")  # fmt: skip
@@ -75,6 +79,7 @@ def source_options(options: argparse.Namespace, ranks: Ranks) -> SourceOptions:
         scores=None if options.scores is None else tuple(dict.fromkeys(options.scores)),
         device=device,
         precision=options.precision,
+        backend=options.backend,
         label_space=options.label_space,
         mean=tuple(options.mean),
         std=tuple(options.std),

@@ -29,8 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("source", type=Path, help="image, folder of images, or rosbag2 folder")
     parser.add_argument("--output", type=Path, default=Path("detections"), metavar="DIR")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="another checkpoint")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="another model (docs/models.md)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--backend", default="auto", metavar="NAME", help="what runs the network: auto, pytorch..."
+    )
+    parser.add_argument(
+        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"),
+        help="arithmetic of the network; auto is fp32",
+    )  # fmt: skip
     parser.add_argument("--threshold", type=float, help="anomaly above which a pixel is unknown")
     parser.add_argument(
         "--no-ground", action="store_true", help="list what is off the road as well"
@@ -71,7 +78,11 @@ def run(options: argparse.Namespace) -> int:
         ground=GroundConfig(mode="off" if options.no_ground else "hull"),
     )
     detector = ObstacleDetector.from_checkpoint(
-        options.model or DEMO_CHECKPOINT, config, options.device
+        options.model or DEMO_CHECKPOINT,
+        config,
+        options.device,
+        options.precision,
+        options.backend,
     )
     options.output.mkdir(parents=True, exist_ok=True)
     said: set[str] = set()

@@ -146,7 +146,7 @@ class DetectorNode:
             return  # shut down meanwhile: nobody can be told
         self._node.get_logger().info(
             f"{self._loaded.model} ({self._loaded.model_hash}), score {self._loaded.score}: "
-            f"{self._loaded.device}"
+            f"{self._loaded.describe_device()}"
         )
 
     def _process(self, pair: Pair[Any, Any]) -> None:

@@ -34,7 +34,7 @@ class LoadedDetector:
     """A detector with what the diagnostics say about it.
 
     Attributes:
-        device: device and network in words.
+        describe_device: network, backend and device in words, as they are now.
         model: file name of the checkpoint.
         model_hash: first 12 hexadecimal digits of the weights' SHA-256 (`open-set-seg info`).
         threshold: the checkpoint's own; for another score the one that the node was started with.
@@ -43,7 +43,7 @@ class LoadedDetector:
 
     detector: Detector
     label_space: LabelSpace
-    device: str
+    describe_device: Callable[[], str]
     model: str
     model_hash: str
     threshold: float
@@ -71,7 +71,7 @@ def load_detector(settings: Settings) -> LoadedDetector:
 
     Raises:
         CheckpointError: the file is no usable checkpoint.
-        ValueError: a device that is not there, classes that the network does not know, or a score
+        ValueError: a device or a backend that is not there, classes that the network does not know, or a score
             that it cannot give.
     """
     from open_set_seg.checkpoint import DEMO_CHECKPOINT
@@ -83,6 +83,7 @@ def load_detector(settings: Settings) -> LoadedDetector:
         path,
         device=settings.device,
         precision=settings.precision,  # type: ignore[arg-type]  # checked against its choices
+        backend=settings.backend,
         score=settings.score or None,
         threshold=settings.threshold if settings.score else None,
     )
@@ -91,7 +92,7 @@ def load_detector(settings: Settings) -> LoadedDetector:
     return LoadedDetector(
         detector=ObstacleDetector(segmenter, build_detector_config(settings)),
         label_space=segmenter.label_space,
-        device=segmenter.device_description,
+        describe_device=lambda: segmenter.device_description,
         model=path.name,
         model_hash=segmenter.metadata.weights_sha256[:12],
         threshold=segmenter.choose_threshold(None),

@@ -121,7 +121,7 @@ class Reporter:
         loaded = self._loaded
         own = loaded.threshold if loaded else None
         values = {
-            "device": loaded.device if loaded else "",
+            "device": loaded.describe_device() if loaded else "",
             "model": loaded.model if loaded else "",
             "model_hash": loaded.model_hash if loaded else "",
             "score": loaded.score if loaded else "",

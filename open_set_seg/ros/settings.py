@@ -19,7 +19,7 @@ from open_set_seg.stereo import RangeConfig
 _RANGE, _OBSTACLES, _GROUND = RangeConfig(), ObstacleConfig(), GroundConfig()
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("model", "", "Checkpoint file; empty: the demo checkpoint.", live=False),
+    Parameter("model", "", "Model file (docs/models.md); empty: the demo checkpoint.", live=False),
     Parameter(
         "score", "",
         "Anomaly score; empty: the checkpoint's own. Another one needs a threshold.", live=False,
@@ -28,6 +28,10 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "precision", "auto", "Arithmetic of the network.",
         choices=("auto", "fp32", "bf16", "fp16"), live=False,
+    ),
+    Parameter(
+        "backend", "auto", "What runs the network; auto: the fastest that is installed.",
+        choices=("auto", "pytorch", "openvino"), live=False,
     ),
     Parameter(
         "image_transport", "raw", "Listen to image, or to image/compressed.",
@@ -127,6 +131,7 @@ class Settings:
     score: str = ""
     device: str = "auto"
     precision: str = "auto"
+    backend: str = "auto"
     image_transport: str = "raw"
     range_source: str = "disparity"
     max_input_age_s: float = 0.0
@@ -180,6 +185,6 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
 
 
 _PLAIN = (
-    "model", "score", "device", "precision", "image_transport", "range_source", "max_input_age_s",
-    "input_timeout_s", "output_scale", "jpeg_quality",
+    "model", "score", "device", "precision", "backend", "image_transport", "range_source",
+    "max_input_age_s", "input_timeout_s", "output_scale", "jpeg_quality",
 )  # fmt: skip

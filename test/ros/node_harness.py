@@ -230,7 +230,7 @@ class Running:
 
     def _load(self, settings) -> LoadedDetector:
         return LoadedDetector(
-            self.fake, STREETHAZARDS, "a fake", "fake.safetensors", "0" * 12, 0.5, "jsd"
+            self.fake, STREETHAZARDS, lambda: "a fake", "fake.safetensors", "0" * 12, 0.5, "jsd"
         )
 
     def _spin(self) -> None:

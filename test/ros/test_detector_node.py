@@ -380,7 +380,9 @@ def test_a_lifecycle_node_is_the_same_code():
             )
             self.detector = DetectorNode(
                 self,
-                lambda _: LoadedDetector(fake, STREETHAZARDS, "a fake", "fake", "0", 0.5, "jsd"),
+                lambda _: LoadedDetector(
+                    fake, STREETHAZARDS, lambda: "a fake", "fake", "0", 0.5, "jsd"
+                ),
             )
 
         def on_configure(self, state):

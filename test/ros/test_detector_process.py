@@ -43,7 +43,7 @@ def load(settings):
         print("processing", flush=True)
         return process(frame)
     fake.process, fake.delay_s = announce, {process_s}
-    return LoadedDetector(fake, STREETHAZARDS, "a fake", "fake", "0", 0.5, "jsd")
+    return LoadedDetector(fake, STREETHAZARDS, lambda: "a fake", "fake", "0", 0.5, "jsd")
 node._run = run_with_a_fake
 sys.exit(node.main(sys.argv[1:]))
 """
@@ -223,14 +223,16 @@ def test_a_bad_checkpoint_is_refused_by_name(tmp_path, kind):
 
 
 def test_another_score_is_published_and_one_that_cannot_be_had_is_refused():
-    loaded = load_detector(build_settings({"device": "cpu", "score": "msp", "threshold": 0.25}))
+    pytorch = {"device": "cpu", "backend": "pytorch"}
+    loaded = load_detector(build_settings({**pytorch, "score": "msp", "threshold": 0.25}))
     assert (loaded.score, loaded.threshold) == ("msp", 0.25)
     assert loaded.detector.config.threshold == 0.25
-    own = load_detector(build_settings({"device": "cpu", "threshold": 0.25}))
+    assert "PyTorch on cpu" in loaded.describe_device()
+    own = load_detector(build_settings({**pytorch, "threshold": 0.25}))
     assert own.score.startswith("jsd")
     assert own.threshold == read_metadata(DEMO_CHECKPOINT).threshold, "to which -1 goes back"
     with pytest.raises(ValueError, match=r"no map.*`open-set-seg fit --scores energy`"):
-        load_detector(build_settings({"device": "cpu", "score": "energy", "threshold": 0.5}))
+        load_detector(build_settings({**pytorch, "score": "energy", "threshold": 0.5}))
 
 
 def test_a_score_that_means_nothing_ends_the_process_with_one_line(start_process):

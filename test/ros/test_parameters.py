@@ -155,3 +155,11 @@ def test_an_unknown_parameter_is_named_with_its_nearest_match(wrong, meant):
 
 def test_an_unknown_parameter_like_no_other_gets_no_guess():
     assert describe_unknown("zzzzzz", NAMES) == "there is no parameter 'zzzzzz'"
+
+
+def test_every_backend_can_be_chosen():
+    from open_set_seg.backends import AUTOMATIC, BACKENDS
+
+    row = next(row for row in PARAMETERS if row.name == "backend")
+    assert row.choices == (AUTOMATIC, *BACKENDS)
+    assert row.default == AUTOMATIC

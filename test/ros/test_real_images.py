@@ -89,7 +89,7 @@ def test_a_real_pair_goes_through_recording_player_and_node(tmp_path, bag, pair)
     model = save_untrained(tmp_path / "model.safetensors", pair[0].image)
     detector = Executable(
         "open_set_seg.ros.node",
-        {"model": model, "device": "cpu"},
+        {"model": model, "device": "cpu", "backend": "pytorch"},
         {},
         tmp_path / "detector.log",
     )

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from open_set_seg.backends import PyTorchBackend
 from open_set_seg.frame import LabelImage, Prediction
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.models.adapter import BYTE_SCALE, IMAGENET_MEAN, IMAGENET_STD
@@ -96,6 +97,8 @@ class SourceOptions:
         label_space: name in ``LABEL_SPACES`` of a foreign network's classes.
         mean, std, scale: a foreign network's input is (RGB * scale - mean) / std.
         factory: keyword arguments of a factory.
+        backend: as for ``OpenSetSegmenter``; figures do not depend on what is installed unless
+            another one is named.
     """
 
     scores: tuple[str, ...] | None = None
@@ -106,3 +109,4 @@ class SourceOptions:
     std: tuple[float, ...] = IMAGENET_STD
     scale: float = BYTE_SCALE
     factory: Mapping[str, Any] = field(default_factory=dict)
+    backend: str = PyTorchBackend.name

@@ -39,7 +39,9 @@ def open_file(path: Path, options: SourceOptions) -> NetworkSource:
 
 def open_description(path: Path, options: SourceOptions) -> NetworkSource:
     """What a YAML file describes, with its own classes, normalisation, score and threshold."""
-    segmenter = OpenSetSegmenter.from_checkpoint(path, options.device, options.precision)
+    segmenter = OpenSetSegmenter.from_checkpoint(
+        path, options.device, options.precision, backend=options.backend
+    )
     metadata = segmenter.metadata
     identity = {
         "file_sha256": metadata.weights_sha256,
@@ -93,7 +95,9 @@ def _wrap(
         options.scale,
         input_size=input_size,
     )
-    segmenter = OpenSetSegmenter(adapter, metadata, options.device, options.precision)
+    segmenter = OpenSetSegmenter(
+        adapter, metadata, options.device, options.precision, backend=options.backend
+    )
     identity = {
         **identity,
         "label_space": space.name,

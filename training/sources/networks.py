@@ -66,7 +66,9 @@ class NetworkSource:
 
 def open_checkpoint(path: Path, options: SourceOptions) -> NetworkSource:
     """A checkpoint of this package."""
-    segmenter = OpenSetSegmenter.from_checkpoint(path, options.device, options.precision)
+    segmenter = OpenSetSegmenter.from_checkpoint(
+        path, options.device, options.precision, backend=options.backend
+    )
     metadata = segmenter.metadata
     identity = {
         "weights_sha256": metadata.weights_sha256,
