@@ -1,4 +1,4 @@
-"""The command line: ``open-set-seg demo | detect | info | benchmark``."""
+"""The command line: ``open-set-seg demo | detect | info | export | certify | benchmark``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from open_set_seg import __version__
-from open_set_seg.cli import benchmark, demo, detect, info
+from open_set_seg.cli import benchmark, certify, demo, detect, export, info
 
 EXIT_FAILED = 2
 VERBS: dict[str, Any] = {
     "demo": demo,
     "detect": detect,
     "info": info,
+    "export": export,
+    "certify": certify,
     "benchmark": benchmark,
 }
 # Package whose import failed -> the extra that brings it.
@@ -28,6 +30,11 @@ EXTRAS = {
     "torch": "torch",
     "cv2": "opencv",
     "rosbags": "bags",
+    "openvino": "openvino",
+    "onnxruntime": "onnx",
+    "onnx": "export",
+    "onnxscript": "export",
+    "nncf": "export",
     "rclpy": "ros",
     "stereo_msgs": "ros",
 }

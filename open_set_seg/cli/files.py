@@ -101,7 +101,7 @@ def read_file_frames(
     Raises:
         ValueError: something cannot be read, does not fit, or lacks its calibration.
     """
-    for number, path in enumerate(_list_images(source)):
+    for number, path in enumerate(list_images(source)):
         image = read_image(path)
         camera = calibration.camera_for(image)
         range_input = None
@@ -192,7 +192,8 @@ def _read_map(path: Path, unit: float) -> FloatImage:
     return scaled
 
 
-def _list_images(source: Path) -> list[Path]:
+def list_images(source: Path) -> list[Path]:
+    """The pictures of a folder by name, or the one picture; ``ValueError`` if there is none."""
     if not source.is_dir():
         return [source]
     images = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURES)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-HELP = "what a checkpoint is"
-DESCRIPTION = "Says what a checkpoint holds, how it was made and how well it did."
+if TYPE_CHECKING:
+    from open_set_seg.checkpoint import CheckpointMetadata
+
+HELP = "what a checkpoint or an exported file is"
+DESCRIPTION = (
+    "Says what a checkpoint or an exported file holds, how it was made and how well it did."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,27 +25,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the description of a checkpoint."""
-    from open_set_seg.checkpoint import DEMO_CHECKPOINT, load_checkpoint
+    from open_set_seg.checkpoint import DEMO_CHECKPOINT, is_exported, load_checkpoint
+    from open_set_seg.cli.reporting import print_lines
     from open_set_seg.cli.sizes import read_size
     from open_set_seg.head import head_backend
     from open_set_seg.models import count_multiply_adds, count_parameters
 
-    image_width, image_height = read_size(options.size)
     path = options.checkpoint or DEMO_CHECKPOINT
+    if is_exported(path):
+        print_lines(_describe_exported(path))
+        return 0
+    image_width, image_height = read_size(options.size)
     model, metadata = load_checkpoint(path)
     parameters = count_parameters(model)
     multiply_adds = count_multiply_adds(model, image_height, image_width)
-    space = metadata.label_space
-    lines = {
-        "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
-        "weights": f"SHA-256 {metadata.weights_sha256}",
-        "network": f"{metadata.architecture}, width {metadata.width:g}, {parameters:,} parameters"
-        + (", with an outlier head" if metadata.outlier_head else ""),
+    network = {
+        "network": f"{_describe_network(metadata)}, {parameters:,} parameters",
         "multiply-adds": f"{multiply_adds:,} ({multiply_adds / 1e9:.4g} G) for an image of "
         f"{image_width} x {image_height}",
+    }
+    print_lines(
+        {
+            "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
+            **network,
+            "head": f"{head_backend()} on the CPU",
+            **_describe_metadata(metadata),
+        }
+    )
+    return 0
+
+
+def _describe_exported(path: Path) -> dict[str, str]:
+    from open_set_seg.certificates import describe_certificate
+    from open_set_seg.checkpoint import read_exported
+    from open_set_seg.export import FORMATS
+
+    exported = read_exported(path)
+    files = FORMATS[exported.format].files(path)
+    size = sum(file.stat().st_size for file in files) / 1e6
+    settings = exported.settings
+    certificate = exported.certificate
+    return {
+        "file": f"{' and '.join(map(str, files))} ({size:.1f} MB)",
+        "kind": f"{exported.format}, {settings.get('precision')}, for images of "
+        f"{settings.get('width')}x{settings.get('height')}",
+        "network": _describe_network(exported.metadata),
+        **(
+            {"certificate": "none: the file was not written by `open-set-seg export` as it is now"}
+            if certificate is None
+            else describe_certificate(certificate)
+        ),
+        **_describe_metadata(exported.metadata),
+    }
+
+
+def _describe_network(metadata: CheckpointMetadata) -> str:
+    text = f"{metadata.architecture}, width {metadata.width:g}"
+    return text + (", with an outlier head" if metadata.outlier_head else "")
+
+
+def _describe_metadata(metadata: CheckpointMetadata) -> dict[str, str]:
+    space = metadata.label_space
+    return {
+        "weights": f"SHA-256 {metadata.weights_sha256}",
         "classes": f"{space.num_classes} of {space.name}: {', '.join(space.classes)}",
         "score": f"{metadata.score}, temperature {metadata.temperature:g}",
-        "head": f"{head_backend()} on the CPU",
         "threshold": f"{metadata.threshold:g} {_in_brackets(metadata.threshold_rule)}",
         "made by": f"open_set_seg {metadata.package_version} "
         + _in_brackets(metadata.code_revision or ""),
@@ -47,10 +97,6 @@ def run(options: argparse.Namespace) -> int:
         **{f"metric {name}": f"{value:g}" for name, value in metadata.metrics.items()},
         **{f"recipe {name}": str(value) for name, value in metadata.recipe.items()},
     }
-    width = max(map(len, lines))
-    for name, value in lines.items():
-        print(f"{name:<{width}}  {value.strip()}")
-    return 0
 
 
 def _in_brackets(text: str) -> str:

@@ -44,6 +44,7 @@ def write_onnx(
         calibration: not needed; other formats choose the ranges of integers by it.
     """
     import onnx
+    import onnxscript  # noqa: F401  torch's exporter needs it, and names it badly when it is missing
 
     exported = ExportedNetwork(network, DTYPES[precision])
     with _quiet_exporter():
