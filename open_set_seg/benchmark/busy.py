@@ -33,10 +33,10 @@ def measure_busy(
             # Each with a round before it that only warms up, as after any pause.
             for name, values in take_turns(variants, 1, device, progress).items():
                 alone[name] += values
-            _send(others, signal.SIGCONT)
+            _resume(others)
             for name, values in take_turns(variants, 1, device, progress).items():
                 beside[name] += values
-            _send(others, signal.SIGSTOP)
+            _pause(others)
     return [
         {
             "engine": name,
@@ -55,7 +55,7 @@ def _sleepers(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes that compute for ever once they are woken."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
-        _send(others, signal.SIGSTOP)
+        _pause(others)
         yield others
     finally:
         for one in others:
@@ -63,6 +63,12 @@ def _sleepers(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
             one.wait()
 
 
-def _send(processes: list[subprocess.Popen[bytes]], what: signal.Signals) -> None:
+def _pause(processes: list[subprocess.Popen[bytes]]) -> None:
     for one in processes:
-        one.send_signal(what)
+        one.send_signal(signal.SIGSTOP)
+        os.waitpid(one.pid, os.WUNTRACED)
+
+
+def _resume(processes: list[subprocess.Popen[bytes]]) -> None:
+    for one in processes:
+        one.send_signal(signal.SIGCONT)

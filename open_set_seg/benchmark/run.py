@@ -60,12 +60,14 @@ def run_benchmark(config: BenchmarkConfig, progress: Progress | None = None) -> 
     load = os.getloadavg()[0]
     device = choose_device(config.device)
     say = progress or (lambda text: None)
+    source = choose_source(config)
+    network = source.describe()
     say("rendering the scene")
-    session = _Session(config, choose_source(config), device, make_frame(config.size), say)
+    session = _Session(config, source, device, make_frame(config.size), network, say)
     session.open_engines()
     result: dict[str, Any] = {
         "what": "benchmark",
-        "network": session.network,
+        "network": network,
         "size": [config.size[1], config.size[0]],
         "rounds": config.rounds,
         "scores": list(config.scores),
@@ -104,13 +106,11 @@ class _Session:
     source: NetworkSource
     device: torch.device
     image: Frame
+    network: dict[str, Any]
     say: Progress
     engines: list[Engine] = field(default_factory=list)
     absent: list[Absent] = field(default_factory=list)
     rates: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.network = self.source.describe()
 
     @property
     def plain(self) -> list[Engine]:
