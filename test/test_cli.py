@@ -53,6 +53,7 @@ def camera_options(scene) -> list[str]:
 
 def detect(tmp_path, model, source, *options) -> list[dict[str, str]]:
     arguments = ["detect", str(source), "--model", str(model), "--device", "cpu"]
+    arguments += ["--backend", "pytorch"]
     output = tmp_path / "found"
     assert cli.main([*arguments, "--output", str(output), *map(str, options)]) == 0
     with (output / "obstacles.csv").open() as file:
@@ -83,7 +84,7 @@ def test_disparity_and_depth_files_give_what_the_detector_gives(tmp_path, scene,
     np.save(tmp_path / "disparity.npy", scene.disparity)
     millimetres = np.nan_to_num(scene.depth * 1000).clip(0, 65535).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "depth.png"), millimetres)
-    detector = ObstacleDetector.from_checkpoint(model, device="cpu")
+    detector = ObstacleDetector.from_checkpoint(model, device="cpu", backend="pytorch")
     expected = detector.process(scene.frame(exact=True)).obstacles
     for kind, file in (("disparity", "disparity.npy"), ("depth", "depth.png")):
         rows = detect(
@@ -105,7 +106,11 @@ def test_a_folder_of_images_without_ranges_has_unknown_distances(tmp_path, model
 def test_a_recording_gives_what_the_pipeline_gave(tmp_path, scene, model):
     play_in_process([scene], tmp_path / "bag", model, "cpu", lambda done: None)
     (frame,) = read_frames(tmp_path / "bag")
-    expected = ObstacleDetector.from_checkpoint(model, device="cpu").process(frame).obstacles
+    expected = (
+        ObstacleDetector.from_checkpoint(model, device="cpu", backend="pytorch")
+        .process(frame)
+        .obstacles
+    )
     rows = detect(tmp_path, model, tmp_path / "bag")
     assert [row["mean_score"] for row in rows] == [f"{o.mean_score:.4f}" for o in expected]
     assert [row["distance"] for row in rows] == [
@@ -157,6 +162,7 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path, scene, model, pair, cap
         "no camera calibration": ["detect", left, "--camera", tmp_path / "camera.yaml"],
         "threshold must be": ["detect", left, "--threshold", 2],
         "unknown device": ["detect", left, "--device", "abacus"],
+        "unknown backend": ["detect", left, "--backend", "abacus"],
         "checkpoint": ["info", left],
         "found nothing": ["info", tmp_path / "none.safetensors"],
         "holds something else": ["demo", "--no-ros", "--output", pair],

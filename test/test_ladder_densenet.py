@@ -272,7 +272,7 @@ def test_a_checkpoint_brings_it_back_and_the_segmenter_runs_it(tmp_path):
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
     image = np.random.default_rng(4).integers(0, 256, (61, 90, 3), dtype=np.uint8)
-    prediction = OpenSetSegmenter.from_checkpoint(path, "cpu").segment(image)
+    prediction = OpenSetSegmenter.from_checkpoint(path, "cpu", backend="pytorch").segment(image)
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
         nearest, anomaly = open_set_head(model.eval()(tensor).logits, (61, 90))

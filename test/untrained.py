@@ -31,7 +31,8 @@ def save_untrained(path: Path, image: ImageRGB) -> Path:
         metrics={"mean_iou": 0.125},
     )
     save_checkpoint(path, network, metadata)
-    anomaly = OpenSetSegmenter.from_checkpoint(path, device="cpu").segment(image).anomaly
+    segmenter = OpenSetSegmenter.from_checkpoint(path, device="cpu", backend="pytorch")
+    anomaly = segmenter.segment(image).anomaly
     threshold = float(np.quantile(anomaly, 0.9))
     save_checkpoint(path, network, replace(metadata, threshold=threshold))
     return path

@@ -168,7 +168,7 @@ def test_numbers_are_those_of_the_metrics_on_the_same_maps(tmp_path, checkpoint)
     folder = tmp_path / "tiny" / "simulation-simulation-test"
     result = json.loads((folder / "result.json").read_text())
     frames = SimulatedFrames(TEST_SEEDS[:2], 128, 64)
-    segmenter = OpenSetSegmenter.from_checkpoint(checkpoint, "cpu")
+    segmenter = OpenSetSegmenter.from_checkpoint(checkpoint, "cpu", backend="pytorch")
     for score in ("jsd", "energy"):
         judged = [frames.load(index) for index in range(2)]
         maps = [segmenter.score_maps(frame.image, [score])[1][score] for frame in judged]

@@ -57,7 +57,7 @@ def test_the_checkpoint_says_how_it_was_made(recipe, uninterrupted):
     assert "development families" in metadata.threshold_rule
     assert 0 <= metadata.metrics["validation_mIoU"] <= 1
     assert 0 <= metadata.threshold <= 1
-    segmenter = OpenSetSegmenter.from_checkpoint(uninterrupted, "cpu")
+    segmenter = OpenSetSegmenter.from_checkpoint(uninterrupted, "cpu", backend="pytorch")
     assert segmenter.segment(np.zeros((32, 64, 3), np.uint8)).labels.shape == (32, 64)
 
 
@@ -152,7 +152,7 @@ def test_unbounded_scores_are_trained_with_their_map(recipe, tmp_path):
     path = train(recipe_from_mapping(content), tmp_path, progress=False, device="cpu")
     _, metadata = load_checkpoint(path)
     assert metadata.score_map is not None
-    anomaly = OpenSetSegmenter.from_checkpoint(path, "cpu").segment(
+    anomaly = OpenSetSegmenter.from_checkpoint(path, "cpu", backend="pytorch").segment(
         np.full((32, 64, 3), 128, np.uint8)
     )
     assert ((anomaly.anomaly > 0) & (anomaly.anomaly < 1)).all()
