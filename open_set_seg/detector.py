@@ -90,9 +90,18 @@ class ObstacleDetector:
         device: str = "auto",
         precision: Precision = "auto",
         backend: str = AUTOMATIC,
+        score: str | None = None,
     ) -> ObstacleDetector:
-        """A detector with the network of a model file; the rest as for ``OpenSetSegmenter``."""
-        segmenter = OpenSetSegmenter.from_checkpoint(path, device, precision, backend=backend)
+        """A detector with the network of a model file; the rest as for ``OpenSetSegmenter``.
+
+        Raises:
+            ValueError: as ``OpenSetSegmenter``, or a score without a threshold in the config.
+        """
+        config = config or DetectorConfig()
+        segmenter = OpenSetSegmenter.from_checkpoint(
+            path, device, precision, score=score, backend=backend
+        )
+        segmenter.choose_threshold(config.threshold)
         return cls(segmenter, config)
 
     @property

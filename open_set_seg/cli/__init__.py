@@ -1,4 +1,4 @@
-"""The command line: ``open-set-seg demo | detect | info | export | certify | benchmark``."""
+"""The command line: ``open-set-seg demo | detect | info | fit | export | certify | benchmark``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from open_set_seg import __version__
-from open_set_seg.cli import benchmark, certify, demo, detect, export, info
+from open_set_seg.cli import benchmark, certify, demo, detect, export, fit, info
 
 EXIT_FAILED = 2
 VERBS: dict[str, Any] = {
     "demo": demo,
     "detect": detect,
     "info": info,
+    "fit": fit,
     "export": export,
     "certify": certify,
     "benchmark": benchmark,

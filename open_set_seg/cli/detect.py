@@ -38,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"),
         help="arithmetic of the network; auto is fp32",
     )  # fmt: skip
+    parser.add_argument(
+        "--score", metavar="NAME",
+        help="instead of the checkpoint's own; needs --threshold (unbounded ones: fitted before)",
+    )  # fmt: skip
     parser.add_argument("--threshold", type=float, help="anomaly above which a pixel is unknown")
     parser.add_argument(
         "--no-ground", action="store_true", help="list what is off the road as well"
@@ -83,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
         options.device,
         options.precision,
         options.backend,
+        options.score,
     )
     options.output.mkdir(parents=True, exist_ok=True)
     said: set[str] = set()

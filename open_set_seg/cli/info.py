@@ -25,7 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the description of a checkpoint."""
-    from open_set_seg.checkpoint import DEMO_CHECKPOINT, is_exported, load_checkpoint
+    from open_set_seg.checkpoint import (
+        DEMO_CHECKPOINT,
+        is_exported,
+        load_checkpoint,
+        load_statistics,
+    )
+    from open_set_seg.cli.fitted import describe_fitted
     from open_set_seg.cli.reporting import print_lines
     from open_set_seg.cli.sizes import read_size
     from open_set_seg.head import head_backend
@@ -50,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
             **network,
             "head": f"{head_backend()} on the CPU",
             **_describe_metadata(metadata),
+            **describe_fitted(metadata, load_statistics(path)),
         }
     )
     return 0
@@ -58,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
 def _describe_exported(path: Path) -> dict[str, str]:
     from open_set_seg.certificates import describe_certificate
     from open_set_seg.checkpoint import read_exported
+    from open_set_seg.cli.fitted import describe_fitted
     from open_set_seg.export import FORMATS
 
     exported = read_exported(path)
@@ -76,6 +84,7 @@ def _describe_exported(path: Path) -> dict[str, str]:
             else describe_certificate(certificate)
         ),
         **_describe_metadata(exported.metadata),
+        **describe_fitted(exported.metadata, exported.statistics),
     }
 
 

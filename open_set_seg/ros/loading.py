@@ -71,8 +71,8 @@ def load_detector(settings: Settings) -> LoadedDetector:
 
     Raises:
         CheckpointError: the file is no usable checkpoint.
-        ValueError: a device or a backend that is not there, classes that the network does not know, or a score
-            that it cannot give.
+        ValueError: a device or a backend that is not there, classes that the network does not know,
+            or a score that it cannot give.
     """
     from open_set_seg.checkpoint import DEMO_CHECKPOINT
     from open_set_seg.detector import ObstacleDetector
