@@ -11,7 +11,7 @@ import yaml
 
 from open_set_seg.backends import AUTOMATIC, BACKENDS, PyTorchBackend
 from open_set_seg.label_spaces import LABEL_SPACES
-from open_set_seg.scores import SCORES
+from open_set_seg.scoring import Scoring, ScoringError, describe_names
 from training.evaluation.passes import Ranks
 from training.sources import EvaluationError, SourceOptions
 
@@ -31,11 +31,20 @@ def count(least: int) -> Callable[[str], int]:
     return whole
 
 
+def score_name(text: str) -> str:
+    """An argument's type: the name of a scoring, in the form in which results hold it."""
+    try:
+        return str(Scoring.parse(text))
+    except ScoringError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Options of sources, which other commands share."""
     group = parser.add_argument_group("networks")
-    group.add_argument("--scores", nargs="+", choices=SCORES, metavar="NAME",
-                       help=f"of {', '.join(SCORES)}; default: the checkpoint's")  # fmt: skip
+    group.add_argument("--scores", nargs="+", type=score_name, metavar="NAME",
+                       help="such as jsd, or odin:epsilon=0.001+msp+ground_focus; "
+                            f"{describe_names()}; default: the checkpoint's")  # fmt: skip
     group.add_argument("--device", default="auto", metavar="NAME",
                        help="auto, cpu, cuda or cuda:N; default: auto")  # fmt: skip
     group.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"),

@@ -19,7 +19,7 @@ import yaml
 
 from open_set_seg.label_spaces import LABEL_SPACES
 from open_set_seg.models import MODELS, LadderDenseNet
-from open_set_seg.scores import SCORES
+from open_set_seg.scoring import Scoring, ScoringError
 
 
 class RecipeError(ValueError):
@@ -101,10 +101,23 @@ class OptimisationRecipe:
 
 @dataclass(frozen=True)
 class ScoreRecipe:
-    """The score that the checkpoint publishes."""
+    """The score that the checkpoint publishes.
+
+    Attributes:
+        name: of a ``Scoring`` without intervention and temperature that reads nothing but logits:
+            the class logits, or those of an outlier head.
+        temperature: T, for a score that has one.
+    """
 
     name: str = "jsd"
     temperature: float = 2.0
+
+    @property
+    def scoring(self) -> Scoring:
+        """How an image becomes its anomaly map."""
+        found = Scoring.parse(self.name)
+        has_temperature = found.entry.temperature is not None
+        return dataclasses.replace(found, temperature=self.temperature if has_temperature else None)
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,7 @@ class Recipe:
         data, crop, run = self.data, self.augmentation, self.optimisation
         _require(self.label_space in LABEL_SPACES, "label_space", sorted(LABEL_SPACES))
         _require(self.network.architecture in MODELS, "network.architecture", sorted(MODELS))
-        _require(self.score.name in SCORES, "score.name", sorted(SCORES))
+        _check_score(self.score.name)
         _require(self.score.temperature > 0, "score.temperature", "a positive number")
         _require(0 < self.network.width <= 4, "network.width", "a number in (0, 4]")
         can_checkpoint = MODELS[self.network.architecture] is LadderDenseNet
@@ -190,6 +203,18 @@ def recipe_to_mapping(recipe: Recipe) -> dict[str, Any]:
 def _require(condition: bool, name: str, expected: object) -> None:
     if not condition:
         raise RecipeError(f"{name}: expected {expected}")
+
+
+def _check_score(name: str) -> None:
+    try:
+        scoring = Scoring.parse(name)
+    except ScoringError as error:
+        raise RecipeError(f"score.name: {error}") from error
+    _require(scoring.temperature is None, "score.name", "no temperature: score.temperature has it")
+    _require(scoring.intervention is None, "score.name", "a score without intervention")
+    others = {*scoring.entry.needs} - {"logits", "outlier_logits"}
+    needs = " and ".join(sorted(others))
+    _require(not others, "score.name", f"a score of logits alone; {name} needs {needs}")
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:

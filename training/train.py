@@ -32,7 +32,13 @@ from open_set_seg.simulation import TRAINING_SEEDS, VALIDATION_SEEDS
 from training.datasets.simulation import SimulationDataset, View, prepare_scenes
 from training.datasets.transforms import augment
 from training.losses import class_weights_from_counts, upsampled_cross_entropy
-from training.recipes import OptimisationRecipe, Recipe, load_recipe, recipe_to_mapping
+from training.recipes import (
+    OptimisationRecipe,
+    Recipe,
+    RecipeError,
+    load_recipe,
+    recipe_to_mapping,
+)
 from training.run_state import RunFolder, code_revision
 from training.validation import THRESHOLD_RULE, Validation, fit_score_map, validate
 
@@ -48,7 +54,7 @@ def train(
     """Run a recipe to its end; the path of the checkpoint, ``<output>/model.safetensors``.
 
     Raises:
-        RecipeError: the output folder holds another run.
+        RecipeError: the output folder holds another run, or the network lacks what the score needs.
         WeightsError: ImageNet weights that do not fit.
     """
     run = RunFolder(output, recipe, resume, tensorboard)
@@ -103,6 +109,8 @@ def build(recipe: Recipe, device: torch.device) -> tuple[nn.Module, torch.optim.
     space = LABEL_SPACES[recipe.label_space]
     network = recipe.network
     model = build_model(network.architecture, space.num_classes, network.width)
+    if "outlier_logits" in recipe.score.scoring.entry.needs and model.logits_ood is None:
+        raise RecipeError(f"score.name: {recipe.score.name} needs an outlier head, found none")
     if network.imagenet_weights is not None:
         load_imagenet(model, network.imagenet_weights)
     if isinstance(model, LadderDenseNet):

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from open_set_seg.ground import GroundConfig, find_ground
-from open_set_seg.head import open_set_head
+from open_set_seg.head import ScoreChannel, compute_channels
 from open_set_seg.label_spaces import UNLABELLED, LabelSpace
 from open_set_seg.metrics import ConfusionMatrix, pixel_metrics
-from open_set_seg.scores import SCORES, LogisticMap
+from open_set_seg.scores import LogisticMap, ScoreInputs
 from training.datasets.simulation import SimulationDataset
 from training.recipes import ScoreRecipe
 
@@ -51,12 +51,14 @@ def fit_score_map(
 
     None for a bounded score, which needs no map.
     """
-    if SCORES[score.name].bounded:
+    scoring = score.scoring
+    if scoring.bounded:
         return None
+    channel = ScoreChannel(scoring.score, scoring.temperature)
     values = []
     for index in range(min(count, len(scenes))):
         image, _ = scenes.load(index)
-        values.append(SCORES[score.name](_logits(model, image), score.temperature).flatten())
+        values.append(channel(_outputs(model, image)).flatten())
     low, middle, high = torch.quantile(torch.cat(values), torch.tensor([0.1, 0.5, 0.9])).tolist()
     return LogisticMap(location=middle, scale=max(1e-6, (high - low) / 2.0))
 
@@ -76,7 +78,7 @@ def validate(
     def judged() -> Iterator[tuple[Floats, Bytes]]:
         for index in range(len(scenes)):
             image, labels = scenes.load(index)
-            nearest, anomaly = predict(model, image, score, score_map)
+            nearest, anomaly = predict(model, image, score, space, score_map)
             confusion.add(np.asarray(labels), nearest)
             yield anomaly, outlier_labels(np.asarray(labels), nearest, space)
 
@@ -109,14 +111,24 @@ def pixel_metrics_or_nan(frames: Iterable[tuple[Floats, Bytes]]) -> dict[str, fl
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, image: Bytes, score: ScoreRecipe, score_map: LogisticMap | None
+    model: nn.Module,
+    image: Bytes,
+    score: ScoreRecipe,
+    space: LabelSpace,
+    score_map: LogisticMap | None,
 ) -> tuple[Bytes, Floats]:
     """Nearest class and published anomaly of an (H, W, 3) image."""
-    height, width = image.shape[:2]
-    nearest, anomaly = open_set_head(
-        _logits(model, image), (height, width), score.name, score.temperature, score_map
-    )
-    return nearest[0].cpu().numpy(), anomaly[0].cpu().numpy()
+    scoring, (height, width) = score.scoring, image.shape[:2]
+    published = None if scoring.steps else score_map
+    channel = ScoreChannel(scoring.score, scoring.temperature, published, scoring.coarse)
+    classes, (values,) = compute_channels(_outputs(model, image), (height, width), [channel])
+    nearest: Bytes = classes[0].cpu().numpy()
+    anomaly: Floats = values[0].cpu().numpy()
+    for step in scoring.steps:
+        anomaly = step(anomaly, nearest, space, scoring.lowest)
+    if scoring.steps and score_map is not None:
+        anomaly = score_map(torch.from_numpy(anomaly)).numpy()
+    return nearest, anomaly
 
 
 def outlier_labels(labels: Bytes, nearest: Bytes, space: LabelSpace) -> Bytes:
@@ -128,8 +140,7 @@ def outlier_labels(labels: Bytes, nearest: Bytes, space: LabelSpace) -> Bytes:
     return outliers
 
 
-def _logits(model: nn.Module, image: Bytes) -> torch.Tensor:
+def _outputs(model: nn.Module, image: Bytes) -> ScoreInputs:
     device = next(model.parameters()).device
     tensor = torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1).unsqueeze(0)
-    logits: torch.Tensor = model(tensor.float()).logits
-    return logits
+    return ScoreInputs(*model(tensor.float()))

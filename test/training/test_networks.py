@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from open_set_seg.checkpoint import load_checkpoint
 from open_set_seg.models import LadderDenseNet, SwiftNet
-from training.recipes import RecipeError, recipe_from_mapping
+from training.recipes import RecipeError, ScoreRecipe, recipe_from_mapping
 from training.train import build, take_step, train
 
 CPU = torch.device("cpu")
@@ -64,6 +66,12 @@ def test_what_a_network_cannot_do_is_named():
         recipe_of(architecture="swiftnet_rn18", gradient_checkpointing=True)
     model, _ = build(recipe_of(architecture="swiftnet_rn18"), CPU)
     assert isinstance(model, SwiftNet)
+
+
+def test_a_score_of_an_outlier_head_is_refused_before_the_first_step():
+    recipe = dataclasses.replace(recipe_of(), score=ScoreRecipe("op_ms"))
+    with pytest.raises(RecipeError, match=r"score\.name: op_ms needs an outlier head, found none"):
+        build(recipe, CPU)
 
 
 @pytest.mark.parametrize("architecture", ["swiftnet_rn18", "ldn_121"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
+from open_set_seg.scoring import Scoring
 from training.recipes import (
     Recipe,
     RecipeError,
@@ -48,7 +50,12 @@ def test_there_is_a_shipped_recipe():
         ({"name": "a", "network": {"width": 0}}, r"network\.width: expected"),
         ({"name": "a", "network": {"architecture": "unet"}}, "swiftnet_rn18"),
         ({"name": "a", "label_space": "mars"}, "label_space: expected"),
-        ({"name": "a", "score": {"name": "magic"}}, r"score\.name: expected"),
+        ({"name": "a", "score": {"name": "magic"}}, r"score\.name: unknown score 'magic'"),
+        ({"name": "a", "score": {"name": "jsd:temperature=3"}}, "name: expected no temperature"),
+        ({"name": "a", "score": {"name": "odin+msp"}}, "a score without intervention"),
+        ({"name": "a", "score": {"name": "sml"}}, "logits alone; sml needs statistics"),
+        ({"name": "a", "score": {"name": "mahalanobis"}}, "needs features and statistics"),
+        ({"name": "a", "score": {"name": "mutual_information"}}, "write mc_dropout"),
         ({"name": "a", "score": {"temperature": -1}}, "positive"),
         ({"name": "a", "optimisation": {"precision": "fp8"}}, "precision: expected"),
         ({"name": "a", "optimisation": {"steps": 0}}, r"optimisation\.steps: expected at least 1"),
@@ -61,6 +68,16 @@ def test_there_is_a_shipped_recipe():
 def test_what_is_wrong_is_named(content, message):
     with pytest.raises(RecipeError, match=message):
         recipe_from_mapping(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "temperature"),
+    [("jsd", 3.0), ("coarse+kl+ground_focus", 3.0), ("generative+erosion", None), ("op", 3.0)],
+)
+def test_a_score_may_have_what_goes_around_it(name, temperature):
+    recipe = recipe_from_mapping({"name": "a", "score": {"name": name, "temperature": 3}})
+    expected = dataclasses.replace(Scoring.parse(name), temperature=temperature)
+    assert recipe.score.scoring == expected
 
 
 def test_overrides_replace_single_values(tmp_path):

@@ -89,6 +89,27 @@ def file_problem(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}"
 
 
+_TITLES = {
+    "op_ms": "OP\N{MULTIPLICATION SIGN}MS",
+    "react": "ReAct",
+    "mc_dropout": "MC dropout",
+    "dense_hybrid": "DenseHybrid",
+    "mahalanobis": "Mahalanobis",
+    "reverse_kl": "reverse KL",
+}
+
+
 def score_title(score: str) -> str:
-    """How a score is called in print: ``jsd`` is JSD, ``max_logit`` is max logit."""
-    return score.upper() if len(score) <= 4 and "_" not in score else score.replace("_", " ")
+    """How a score is called in print: ``jsd`` is JSD, ``max_logit`` is max logit.
+
+    With what goes around it: ``odin:epsilon=0.001+msp`` is ODIN (epsilon 0.001) + MSP.
+    """
+    return " + ".join(map(_part_title, score.split("+")))
+
+
+def _part_title(part: str) -> str:
+    name, *settings = part.split(":")
+    title = _TITLES.get(name, name.upper() if len(name) <= 4 else name.replace("_", " "))
+    if not settings:
+        return title
+    return f"{title} ({', '.join(one.replace('=', ' ') for one in settings)})"

@@ -92,7 +92,7 @@ class SourceOptions:
     """What sources of some kind need to be told.
 
     Attributes:
-        scores: names in ``SCORES``; None: the checkpoint's own, or JSD.
+        scores: names of scorings; None: the checkpoint's own, or JSD.
         device, precision: as for ``OpenSetSegmenter``.
         label_space: name in ``LABEL_SPACES`` of a foreign network's classes.
         mean, std, scale: a foreign network's input is (RGB * scale - mean) / std.
