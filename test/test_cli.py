@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from untrained import save_untrained
 
 from open_set_seg import cli
@@ -136,6 +137,18 @@ def test_info_says_what_a_checkpoint_is(model, capsys):
     told = capsys.readouterr().out
     for text in ("swiftnet_rn18", "width 0.25", "streethazards_12", "jsd", "mean_iou", "0.125"):
         assert text in told
+
+
+def test_info_says_what_would_run_the_network_and_why(model, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert cli.main(["info", str(model)]) == 0
+    name = "pytorch" if importlib.util.find_spec("openvino") is None else "openvino"
+    assert re.search(rf"^backend +{name} on cpu \(.+\)$", capsys.readouterr().out, re.M)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert cli.main(["info", str(model)]) == 0
+    assert re.search(
+        r"^backend +pytorch on cpu .*not installed: pip install", capsys.readouterr().out, re.M
+    )
 
 
 def test_info_says_what_computes_the_head(model, capsys):

@@ -54,12 +54,26 @@ def run(options: argparse.Namespace) -> int:
         {
             "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
             **network,
+            "backend": _describe_backend(metadata),
             "head": f"{head_backend()} on the CPU",
             **_describe_metadata(metadata),
             **describe_fitted(metadata, load_statistics(path)),
         }
     )
     return 0
+
+
+def _describe_backend(metadata: CheckpointMetadata) -> str:
+    """What runs the network here where nothing else is asked for."""
+    from open_set_seg.backends import explain_choice
+    from open_set_seg.scoring import Scoring
+    from open_set_seg.segmenter import choose_device
+
+    if Scoring.parse(metadata.score).needs_network:
+        return f"pytorch, because the score {metadata.score} needs features or an intervention"
+    device = choose_device("auto")
+    name, reason = explain_choice(device)
+    return f"{name} on {device} ({reason})"
 
 
 def _describe_exported(path: Path) -> dict[str, str]:
