@@ -10,6 +10,7 @@ from typing import Any
 from open_set_seg.head import head_backend
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.models import AdapterError
+from open_set_seg.scoring import Scoring
 from open_set_seg.segmenter import OpenSetSegmenter
 from training.datasets.frames import LabelledFrame
 from training.sources.answers import Answer, EvaluationError, SourceOptions
@@ -80,6 +81,9 @@ def open_checkpoint(path: Path, options: SourceOptions) -> NetworkSource:
         "threshold": metadata.threshold,
     }
     scores = options.scores or (metadata.score,)
+    # Only where they matter: figures of other scores stay valid when statistics are added.
+    if any(Scoring.parse(name).statistics for name in scores):
+        identity["statistics_sha256"] = metadata.statistics_sha256
     return NetworkSource(name_of(path), "checkpoint", identity, segmenter, scores, own=True)
 
 
