@@ -193,6 +193,10 @@ def test_small_words():
     assert [score_title(one) for one in ("jsd", "max_logit", "energy")] == [
         "JSD", "max logit", "energy",
     ]  # fmt: skip
+    assert score_title("op_ms") == "OP×MS"
+    assert score_title("odin:epsilon=0.001:temperature=2+coarse+sml+ground_focus") == (
+        "ODIN (epsilon 0.001, temperature 2) + coarse + SML + ground focus"
+    )
 
 
 def test_rules_are_told_for_every_protocol():
