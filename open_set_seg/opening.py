@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from open_set_seg.backends import (
+    AUTOMATIC,
     Arithmetic,
     Backend,
     BackendError,
     OnnxRuntimeBackend,
     OpenVinoBackend,
+    PyTorchBackend,
 )
 from open_set_seg.checkpoint import (
     CheckpointError,
@@ -41,11 +43,13 @@ class OpenedModel(NamedTuple):
         network: maps RGB (B, 3, H, W) on 0..255 to a ``SegmentationOutput``.
         metadata: label space, score and threshold that belong to it.
         statistics: of inlier data, where the file carries them.
+        backend: what ``auto`` means for it: networks whose code lies in the file run in PyTorch.
     """
 
     network: nn.Module
     metadata: CheckpointMetadata
     statistics: ScoreStatistics | None = None
+    backend: str = AUTOMATIC
 
 
 class OpenedBackend(NamedTuple):
@@ -128,7 +132,10 @@ def _refuse_exported(path: Path) -> NoReturn:
 # The last takes whatever nothing before it took: its reader says best what a file is instead.
 KINDS: dict[str, Kind] = {
     "description": Kind(
-        is_description, lambda path, device: OpenedModel(*open_described(path, device))
+        is_description,
+        lambda path, device: OpenedModel(
+            *open_described(path, device), backend=PyTorchBackend.name
+        ),
     ),
     "exported": Kind(is_exported, lambda path, device: _refuse_exported(path)),
     "undescribed": Kind(

@@ -115,7 +115,9 @@ class OpenSetSegmenter:
             arithmetic = choose_precision(precision, place)
             model, metadata, statistics = open_exported(path, place, arithmetic)
         else:
-            model, metadata, statistics = open_model(path, choose_device(device))
+            opened = open_model(path, choose_device(device))
+            model, metadata, statistics = opened[:3]
+            backend = opened.backend if backend == AUTOMATIC else backend
         return cls(
             model,
             metadata,

@@ -93,7 +93,7 @@ def describe(folder, kind="torchscript", save=None, **changes):
 
 
 @pytest.mark.parametrize("kind", SAVERS)
-def test_a_described_file_says_what_its_network_says_by_hand(tmp_path, monkeypatch, kind):
+def test_a_described_file_says_what_its_network_says_by_hand(tmp_path, monkeypatch, caplog, kind):
     path = describe(tmp_path, kind, **NORMALISATION, channel_order="bgr", score="msp",
                     temperature=3.0, threshold=0.4)  # fmt: skip
     monkeypatch.chdir("/")  # paths are relative to the description
@@ -111,6 +111,9 @@ def test_a_described_file_says_what_its_network_says_by_hand(tmp_path, monkeypat
     content = (tmp_path / "weights" / "net.bin").read_bytes()
     assert segmenter.metadata.weights_sha256 == hashlib.sha256(content).hexdigest()
     assert kind in segmenter.device_description
+    assert "PyTorch on cpu" in segmenter.device_description
+    # What ``auto`` cannot convert is not tried, which would be a warning at every start.
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 @pytest.mark.parametrize("kind", SAVERS)

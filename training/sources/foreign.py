@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from open_set_seg.backends import AUTOMATIC, PyTorchBackend
 from open_set_seg.checkpoint import CheckpointMetadata, hash_weights
 from open_set_seg.foreign import OnnxNetwork, hash_file, is_torchscript, open_network
 from open_set_seg.label_spaces import LABEL_SPACES, LabelSpace
@@ -95,8 +96,11 @@ def _wrap(
         options.scale,
         input_size=input_size,
     )
+    backend = options.backend
+    if backend == AUTOMATIC and kind != "factory":
+        backend = PyTorchBackend.name  # no other converts what lies in a file
     segmenter = OpenSetSegmenter(
-        adapter, metadata, options.device, options.precision, backend=options.backend
+        adapter, metadata, options.device, options.precision, backend=backend
     )
     identity = {
         **identity,
