@@ -16,6 +16,8 @@ from open_set_seg.models import build_model, count_parameters
 from open_set_seg.opening import OpenedModel, open_model
 from open_set_seg.scores import ScoreStatistics
 
+RANDOM = "random: speed only"
+
 
 @dataclass(frozen=True)
 class NetworkSource:
@@ -42,19 +44,22 @@ class NetworkSource:
             package_version=open_set_seg.__version__,
             width=self.width,
             outlier_head=outlier_head,
+            recipe={"weights": RANDOM},
         )
-        return OpenedModel(network, metadata, make_statistics(network, self.classes))
+        statistics = make_statistics(network, self.classes)
+        return OpenedModel(network, metadata, statistics)
 
     def describe(self) -> dict[str, Any]:
         """For a result."""
-        network, metadata, _ = self.open()
+        opened = self.open()
+        metadata = opened.metadata
         return {
             "architecture": metadata.architecture,
             "width": metadata.width,
             "classes": metadata.label_space.num_classes,
             "outlier_head": metadata.outlier_head,
-            "parameters": count_parameters(network),
-            "weights": metadata.weights_sha256 or "random: speed only",
+            "parameters": count_parameters(opened.network),
+            "weights": metadata.recipe.get("weights", metadata.weights_sha256),
             "file": None if self.checkpoint is None else self.checkpoint.name,
         }
 
@@ -80,7 +85,7 @@ def make_statistics(network: nn.Module, classes: int) -> ScoreStatistics:
         feature_mean=means,
         feature_precision=identity,
         density_weight=torch.full((classes,), 1.0 / classes),
-        density_mean=means,
+        density_mean=means.clone(),
         density_cholesky=identity.repeat(classes, 1, 1),
         activation_levels=levels,
         activation_quantiles=torch.ones(1),
