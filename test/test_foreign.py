@@ -145,6 +145,23 @@ def test_the_command_line_takes_a_description(tmp_path, capsys):
     assert "'file: net.bin'" in line
 
 
+def test_info_says_what_a_description_makes_of_its_file(tmp_path, capsys):
+    path = describe(tmp_path, **NORMALISATION, channel_order="bgr", input_multiple=8)
+    assert main(["info", str(path)]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        f"{path}, which describes {tmp_path / 'weights' / 'net.bin'}",
+        "(bgr * 0.01 - [0.1, 0.2, 0.3]) / [0.5, 0.6, 0.7], padded to multiples of 8",
+        "wall, road, sky",
+        "jsd, temperature 2",
+        OpenSetSegmenter.from_checkpoint(path, "cpu").metadata.weights_sha256,
+    ):
+        assert part in text
+    describe(tmp_path, treshold=1)
+    assert main(["info", str(path)]) == 2
+    assert "did you mean 'threshold'" in capsys.readouterr().err
+
+
 def test_a_gradient_passes_torchscript_and_is_refused_by_onnx(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     segmenter = OpenSetSegmenter.from_checkpoint(describe(tmp_path), "cpu")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from open_set_seg.checkpoint import CheckpointMetadata
 
-HELP = "what a checkpoint or an exported file is"
+HELP = "what a checkpoint, an exported file or a described one is"
 DESCRIPTION = (
-    "Says what a checkpoint or an exported file holds, how it was made and how well it did."
+    "Says what a checkpoint or an exported file holds, how it was made and how well it did; or "
+    "what the description of another network (.yaml) makes of it."
 )
 
 
@@ -34,12 +35,16 @@ def run(options: argparse.Namespace) -> int:
     from open_set_seg.cli.fitted import describe_fitted
     from open_set_seg.cli.reporting import print_lines
     from open_set_seg.cli.sizes import read_size
+    from open_set_seg.foreign import is_description
     from open_set_seg.head import head_backend
     from open_set_seg.models import count_multiply_adds, count_parameters
 
     path = options.checkpoint or DEMO_CHECKPOINT
     if is_exported(path):
         print_lines(_describe_exported(path))
+        return 0
+    if is_description(path):
+        print_lines(_describe_described(path))
         return 0
     image_width, image_height = read_size(options.size)
     model, metadata = load_checkpoint(path)
@@ -99,6 +104,26 @@ def _describe_exported(path: Path) -> dict[str, str]:
         ),
         **_describe_metadata(exported.metadata),
         **describe_fitted(exported.metadata, exported.statistics),
+    }
+
+
+def _describe_described(path: Path) -> dict[str, str]:
+    import torch
+
+    from open_set_seg.foreign import open_described, read_description
+
+    description = read_description(path)
+    metadata = open_described(path, torch.device("cpu"))[1]
+    size, multiple = description.input_size, description.input_multiple
+    said = _describe_metadata(metadata)
+    return {
+        "file": f"{path}, which describes {description.file}",
+        "network": metadata.architecture,
+        "input": f"({description.channel_order} * {description.scale:g} - "
+        f"{list(description.mean)}) / {list(description.std)}"
+        + (f", resized to {size[1]}x{size[0]}" if size else "")
+        + (f", padded to multiples of {multiple}" if multiple else ""),
+        **{title: said[title] for title in ("weights", "classes", "score", "threshold")},
     }
 
 
