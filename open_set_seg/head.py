@@ -4,9 +4,10 @@ Logits are upsampled bilinearly (half-pixel centres) to the image size *before* 
 is not a finite number becomes anomaly 1: a network that cannot say anything about a pixel does not
 know it.
 
-On a CPU a C kernel does all of it in one walk over the logits, where it was built; else, and for
-what the kernel cannot do, PyTorch works through the image in tiles. Setting ``OPEN_SET_SEG_HEAD``
-to ``pytorch`` in the environment keeps the kernel out.
+On a CPU a C kernel does all of it in one walk over the logits, where it was built, and on a CUDA
+device a Triton kernel, where triton is; else, and for what the kernels cannot do, PyTorch works
+through the image in tiles. Setting ``OPEN_SET_SEG_HEAD`` to ``pytorch`` in the environment keeps
+the kernels out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from open_set_seg.kernels import HeadKernel, KernelChannel, choose_head_kernel
+from open_set_seg.kernels import (
+    HeadInputs,
+    HeadKernel,
+    KernelChannel,
+    choose_gpu_head_kernel,
+    choose_head_kernel,
+)
 from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs, ScoreStatistics
 
 # Output rows worked on at once: the class planes of one tile stay in the processor's cache.
@@ -122,12 +129,12 @@ def compute_channels(
     Raises:
         ValueError: a channel needs what is not there.
     """
-    kernel = choose_head_kernel()[0]
-    wanted = {c: _kernel_channel(c) for c in channels if _fits_kernel(c)}
-    if kernel is None or not kernel.supports(inputs.logits, size, list(wanted.values())):
+    on_gpu = inputs.logits.device.type == "cuda"
+    run_kernel = _compute_on_gpu if on_gpu else _compute_on_cpu
+    computed = run_kernel(inputs, size, channels, statistics)
+    if computed is None:
         return _compute_by_tiles(inputs, size, channels, statistics)
-    nearest, maps = _compute_by_kernel(kernel, inputs.logits, size, list(wanted.values()))
-    known: dict[ScoreChannel, Tensor] = dict(zip(wanted, maps, strict=True))
+    nearest, known = computed
     others = [channel for channel in dict.fromkeys(channels) if channel not in known]
     if others:
         _, maps = _compute_by_tiles(inputs, size, others, statistics)
@@ -137,16 +144,59 @@ def compute_channels(
 
 def head_backend(device: torch.device | str = "cpu") -> str:
     """What computes the head on a device, in words: for logs, ``info`` and diagnostics."""
-    kernel, reason = choose_head_kernel()
-    if torch.device(device).type != "cpu":
+    device = torch.device(device)
+    if device.type == "cuda" and torch.cuda.is_available():
+        index = torch.cuda.current_device() if device.index is None else device.index
+        reason = choose_gpu_head_kernel(torch.device("cuda", index))[1]
+        return f"tiled PyTorch ({reason})" if reason else "Triton kernel"
+    if device.type != "cpu":
         return "tiled PyTorch"
+    kernel, reason = choose_head_kernel()
     if kernel is None:
         return f"tiled PyTorch ({reason})"
     return f"C kernel ({kernel.instructions}, {torch.get_num_threads()} threads)"
 
 
-def _fits_kernel(channel: ScoreChannel) -> bool:
-    return SCORES[channel.score].needs == ("logits",) and not channel.coarse
+def _compute_on_cpu(
+    inputs: ScoreInputs,
+    size: tuple[int, int],
+    channels: Sequence[ScoreChannel],
+    statistics: ScoreStatistics | None,
+) -> tuple[Tensor, dict[ScoreChannel, Tensor]] | None:
+    """Nearest classes and the maps that the C kernel knows; None where it cannot work."""
+    kernel = choose_head_kernel()[0]
+    fitting = [c for c in channels if SCORES[c.score].needs == ("logits",) and not c.coarse]
+    wanted = {channel: _kernel_channel(channel) for channel in fitting}
+    if kernel is None or not kernel.supports(inputs.logits, size, list(wanted.values())):
+        return None
+    nearest, maps = _compute_by_kernel(kernel, inputs.logits, size, list(wanted.values()))
+    return nearest, dict(zip(wanted, maps, strict=True))
+
+
+def _compute_on_gpu(
+    inputs: ScoreInputs,
+    size: tuple[int, int],
+    channels: Sequence[ScoreChannel],
+    statistics: ScoreStatistics | None,
+) -> tuple[Tensor, dict[ScoreChannel, Tensor]] | None:
+    """Nearest classes and the maps that the Triton kernel knows; None where it cannot work."""
+    kernel = choose_gpu_head_kernel(inputs.logits.device)[0]
+    fitted = statistics or ScoreStatistics()
+    read = HeadInputs(
+        inputs.logits, inputs.outlier_logits, fitted.max_logit_mean, fitted.max_logit_deviation
+    )
+    if kernel is None or not kernel.supports(read, size):
+        return None
+    wanted = {
+        channel: _kernel_channel(channel)
+        for channel in channels
+        if kernel.knows(read, _kernel_channel(channel))
+        and not channel.coarse
+        # The score itself says that it takes no temperature.
+        and (channel.temperature is None or SCORES[channel.score].temperature is not None)
+    }
+    nearest, maps, _ = kernel(read, size, list(wanted.values()))
+    return nearest, dict(zip(wanted, maps, strict=True))
 
 
 def _kernel_channel(channel: ScoreChannel) -> KernelChannel:

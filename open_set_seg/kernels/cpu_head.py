@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-logger = logging.getLogger(__name__)
+from open_set_seg.kernels.wish import BACKEND_VARIABLE, wants_pytorch
 
-BACKEND_VARIABLE = "OPEN_SET_SEG_HEAD"
-_BACKENDS = ("auto", "pytorch")
+logger = logging.getLogger(__name__)
 
 LIBRARY = Path(__file__).with_name("head.so")
 MAX_CLASSES = 254
@@ -179,11 +177,7 @@ def choose_head_kernel() -> tuple[HeadKernel | None, str]:
 
     Read once in a process: the environment variable ``OPEN_SET_SEG_HEAD``, ``auto`` or ``pytorch``.
     """
-    wanted = os.environ.get(BACKEND_VARIABLE, "auto")
-    if wanted not in _BACKENDS:
-        expected = " or ".join(_BACKENDS)
-        logger.warning("%s is %r: expected %s; taking auto", BACKEND_VARIABLE, wanted, expected)
-    if wanted == "pytorch":
+    if wants_pytorch():
         logger.info("head on CPUs: tiled PyTorch, as %s says", BACKEND_VARIABLE)
         return None, f"as {BACKEND_VARIABLE} says"
     try:
