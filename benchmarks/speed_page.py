@@ -18,6 +18,7 @@ from open_set_seg.benchmark.tables import (
     by_engine,
     engine_table,
     fastest_engine,
+    format_number,
     frame_tables,
     head_tables,
     memory_tables,
@@ -53,6 +54,21 @@ appear: at present no GPU, so nothing about one is claimed.
   network. Scores with an outlier head run on the same network with one.
 - Memory is the resident peak of a process that does only this, its libraries and the compilation of
   the network included.
+- On a CUDA device the same command waits for the device before every time stamp. It has not been
+  run on one yet.
+
+Networks with random weights and their int8 files are made by
+
+```
+python -m benchmarks.random_network runs/swiftnet.safetensors --network swiftnet_rn18
+open-set-seg export runs/swiftnet.safetensors -o runs/swiftnet_int8.xml --size 2048x1024 \\
+  --precision int8 --calibration simulation:4 --limit classes_changed=none \\
+  --limit decisions_changed=none --limit ap_change=none --limit fpr95_change=none \\
+  --limit miou_change=none
+```
+
+without limits, because answers of random weights mean nothing: they show what int8 costs in time,
+nothing else.
 """
 
 
@@ -116,7 +132,7 @@ def head_section(result: Result) -> str:
     first = "times faster than textbook"
     rows = tuple(
         Row((
-            row["variant"], f"{row['ms']['p50']:.3g}", str(row[first]), str(row["times the floor"]),
+            row["variant"], *(format_number(value) for value in (row["ms"]["p50"], row[first], row["times the floor"])),
         ))
         for row in result["results"]
     )  # fmt: skip

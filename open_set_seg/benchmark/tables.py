@@ -38,9 +38,9 @@ def engine_table(result: Result) -> Table:
             _optional(heads[NETWORK]["ms"]["p50"] if NETWORK in heads else None),
             _spread(heads[CLOSED_SET]["ms"]),
             _spread(own["ms"]),
-            _number(own["over_closed_set"]),
+            format_number(own["over_closed_set"]),
             _optional(own.get("times_faster_than_baseline")),
-            _number(own["floor"]["times"]),
+            format_number(own["floor"]["times"]),
         )
         rows.append(Row(cells, _kind(own)))
     header = (
@@ -80,7 +80,7 @@ def head_tables(result: Result, engines: Sequence[str] | None = None) -> list[Ta
             continue
         floor = rows[-1]["floor"]
         note = (
-            f"Floor of {rows[-1]['head']}: {_number(floor['ms'])} ms, by {floor['by']}; "
+            f"Floor of {rows[-1]['head']}: {format_number(floor['ms'])} ms, by {floor['by']}; "
             f"{floor['operations'] / 1e9:.4g} GFLOP, {floor['bytes'] / 1e6:.4g} MB."
         )
         body = tuple(Row(_head_cells(row), _kind(row)) for row in rows)
@@ -96,7 +96,7 @@ def published_tables(result: Result) -> list[Table]:
             continue
         rows = tuple(
             Row((
-                row.method, _number(row.ms), _optional(row.overhead_ms), _number(row.fps),
+                row.method, format_number(row.ms), _optional(row.overhead_ms), format_number(row.fps),
             ))
             for row in one.rows
         )  # fmt: skip
@@ -114,7 +114,7 @@ def frame_tables(result: Result) -> list[Table]:
          "obstacles"),
         tuple(
             Row((
-                row["engine"], _spread(row["ms"]), _number(1e3 / row["ms"]["p50"]),
+                row["engine"], _spread(row["ms"]), format_number(1e3 / row["ms"]["p50"]),
                 _optional(row.get("times_faster_than_baseline")), str(row["obstacles"]),
             ))
             for row in rows
@@ -125,7 +125,7 @@ def frame_tables(result: Result) -> list[Table]:
         ("engine", *stages),
         tuple(
             Row((row["engine"], *(
-                _number(row["stages_ms"][name]["p50"]) if name in row["stages_ms"] else DASH
+                format_number(row["stages_ms"][name]["p50"]) if name in row["stages_ms"] else DASH
                 for name in stages
             )))
             for row in rows
@@ -148,7 +148,7 @@ def busy_tables(result: Result) -> list[Table]:
             tuple(
                 Row((
                     row["engine"], _spread(row["alone_ms"]), _spread(row["beside_ms"]),
-                    _number(row["ratio"]),
+                    format_number(row["ratio"]),
                 ))
                 for row in rows
             ),
@@ -188,12 +188,12 @@ def _head_cells(row: Result) -> tuple[str, ...]:
     return (
         row["head"],
         _spread(row["ms"]),
-        _number(row["fps"]),
+        format_number(row["fps"]),
         _optional(row.get("overhead_ms")),
         _optional(row.get("over_closed_set")),
         _optional(row.get("after_network_ms")),
         _optional(row.get("times_faster_than_baseline")),
-        _number(row["floor"]["times"]),
+        format_number(row["floor"]["times"]),
     )
 
 
@@ -202,14 +202,14 @@ def _kind(row: Result) -> Any:
 
 
 def _spread(values: Mapping[str, float]) -> str:
-    return f"{_number(values['p50'])} ({_number(values['p10'])}-{_number(values['p90'])})"
+    return f"{format_number(values['p50'])} ({format_number(values['p10'])}-{format_number(values['p90'])})"
 
 
 def _optional(value: float | None) -> str:
-    return DASH if value is None else _number(value)
+    return DASH if value is None else format_number(value)
 
 
-def _number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three significant digits, without an exponent."""
     if abs(value) >= 100:
         return f"{value:.0f}"
