@@ -130,13 +130,11 @@ def section(run: Result) -> str:
 def head_section(result: Result) -> str:
     """The head by itself, without a network."""
     first = "times faster than textbook"
-    rows = tuple(
-        Row((
-            row["variant"], *(format_number(value) for value in (row["ms"]["p50"], row[first], row["times the floor"])),
-        ))
-        for row in result["results"]
-    )  # fmt: skip
-    table = Table(("variant", "ms", "times faster than the textbook's", "times the floor"), rows)
+    rows = []
+    for row in result["results"]:
+        numbers = (row["ms"]["p50"], row[first], row["times the floor"])
+        rows.append(Row((row["variant"], *map(format_number, numbers))))
+    header = ("variant", "ms", "times faster than the textbook's", "times the floor")
     lines = [
         f"## The head alone, logits of {result['width'] // 4} x {result['height'] // 4} to "
         f"{result['width']} x {result['height']}\n",
@@ -144,7 +142,7 @@ def head_section(result: Result) -> str:
         f"{result['backend']}. {_machine(result['machine'])}\n",
         "```\npython -m benchmarks.head\n```\n",
     ]
-    return "\n".join([*lines, markdown(table)])
+    return "\n".join([*lines, markdown(Table(header, tuple(rows)))])
 
 
 def _facts(run: Result) -> list[str]:

@@ -96,7 +96,8 @@ def published_tables(result: Result) -> list[Table]:
             continue
         rows = tuple(
             Row((
-                row.method, format_number(row.ms), _optional(row.overhead_ms), format_number(row.fps),
+                row.method, format_number(row.ms), _optional(row.overhead_ms),
+                format_number(row.fps),
             ))
             for row in one.rows
         )  # fmt: skip
@@ -202,7 +203,8 @@ def _kind(row: Result) -> Any:
 
 
 def _spread(values: Mapping[str, float]) -> str:
-    return f"{format_number(values['p50'])} ({format_number(values['p10'])}-{format_number(values['p90'])})"
+    low, middle, high = (format_number(values[name]) for name in ("p10", "p50", "p90"))
+    return f"{middle} ({low}-{high})"
 
 
 def _optional(value: float | None) -> str:
