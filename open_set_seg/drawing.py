@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -63,7 +63,7 @@ def draw_heatmap(anomaly: FloatImage) -> ImageRGB:
     yellow 1 (the map "inferno").
     """
     scaled = cv2.convertScaleAbs(np.clip(anomaly, 0.0, 1.0), alpha=255)
-    return _rgb(cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO))
+    return np.asarray(cv2.applyColorMap(scaled, _heat_palette()), np.uint8)
 
 
 def colour_labels(labels: LabelImage, label_space: LabelSpace) -> ImageRGB:
@@ -88,7 +88,11 @@ def save_picture(path: Path, picture: ImageRGB) -> None:
         raise OSError(f"the picture {path} could not be written")
 
 
-def _rgb(bgr: Any) -> ImageRGB:
+@functools.cache
+def _heat_palette() -> NDArray[np.uint8]:
+    """(256, 1, 3) RGB."""
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    bgr = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 

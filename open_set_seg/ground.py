@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from open_set_seg.components import Runs, find_runs, label_components
 from open_set_seg.frame import LabelImage, Mask
 from open_set_seg.label_spaces import LabelSpace
 
@@ -57,10 +58,8 @@ def find_ground(nearest: LabelImage, label_space: LabelSpace, config: GroundConf
         return np.ones(nearest.shape, np.bool_)
     is_ground = np.zeros(256, np.uint8)
     is_ground[list(label_space.ground_ids)] = 1
-    ground = np.take(is_ground, nearest)
-    if config.min_speck_share > 0:
-        ground = _drop_specks(ground, config.min_speck_share * ground.size)
-    corners = _row_ends(ground)
+    ground = np.asarray(cv2.LUT(nearest, is_ground), np.uint8)
+    corners = _row_ends(_ground_runs(ground, config.min_speck_share * ground.size))
     if corners.shape[0] == 0:
         return None
     region = np.zeros(ground.shape, np.uint8)
@@ -68,17 +67,19 @@ def find_ground(nearest: LabelImage, label_space: LabelSpace, config: GroundConf
     return region.view(np.bool_)
 
 
-def _drop_specks(ground: NDArray[np.uint8], min_area: float) -> NDArray[np.uint8]:
-    count, components, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=8)
-    keep = (stats[:, cv2.CC_STAT_AREA] >= min_area).astype(np.uint8)
-    keep[0] = 0
-    return ground if keep.sum() == count - 1 else np.take(keep, np.asarray(components, np.int32))
+def _ground_runs(ground: NDArray[np.uint8], min_area: float) -> Runs:
+    """Runs of the mask, without those of components that are smaller."""
+    if min_area <= 0:
+        return find_runs(ground)
+    components = label_components(ground)
+    return components.runs.select((components.areas() >= min_area)[components.numbers])
 
 
-def _row_ends(ground: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """(N, 2) (column, row) of the first and last ground pixel of each row: the hull's corners."""
-    rows = np.flatnonzero(ground.any(axis=1))
-    first = ground[rows].argmax(axis=1)
-    last = ground.shape[1] - 1 - ground[rows, ::-1].argmax(axis=1)
+def _row_ends(runs: Runs) -> NDArray[np.int32]:
+    """(N, 2) (column, row) of the first and last pixel of each row: the hull's corners."""
+    rows, begin = np.unique(runs.rows, return_index=True)
+    first = runs.columns[begin]
+    end = np.append(begin, runs.rows.size)[1:] - 1
+    last = (runs.columns + runs.lengths)[end] - 1
     corners = np.stack([np.concatenate([first, last]), np.concatenate([rows, rows])], axis=1)
     return corners.astype(np.int32)

@@ -226,7 +226,7 @@ class OpenSetSegmenter:
         requests = tuple(dict.fromkeys([self._published, *wanted.values()]))
         nearest, maps = self._infer(rgb, requests)
         anomaly = maps[self._published]
-        labels = np.where(anomaly > threshold, np.uint8(self.label_space.unknown_id), nearest)
+        labels = label_pixels(nearest, anomaly, threshold, self.label_space)
         prediction = Prediction(labels, anomaly, nearest, threshold)
         return prediction, {name: maps[request] for name, request in wanted.items()}
 
@@ -332,6 +332,16 @@ class _Request:
         if self.scoring.steps and self.score_map is not None:
             anomaly = self.score_map(torch.from_numpy(anomaly)).numpy()
         return anomaly
+
+
+def label_pixels(
+    nearest: LabelImage, anomaly: FloatImage, threshold: float, space: LabelSpace
+) -> LabelImage:
+    """(H, W) nearest known classes, and the unknown id where ``anomaly > threshold``."""
+    unknown: LabelImage = (anomaly > threshold).view(np.uint8)
+    # Bytes wrap around, so this is the unknown id where ``unknown`` is one; np.where takes longer.
+    labels: LabelImage = nearest + unknown * (np.uint8(space.unknown_id) - nearest)
+    return labels
 
 
 def check_image(rgb: ImageRGB) -> None:

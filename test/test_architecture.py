@@ -37,6 +37,7 @@ LAYERS = {
     "frame": 0,
     "report": 0,
     "kernels": 0,
+    "components": 0,
     "models": 1,
     "scores": 1,
     "metrics": 1,

@@ -121,8 +121,8 @@ def _locate(
     """Distance of the near face; position and size of the region at that distance."""
     distance, distance_sigma = estimate_near_face(depth, sigma)
     left, top, _, _ = region.box
-    first_column, last_column = _extent(region.mask.sum(axis=0))
-    first_row, last_row = _extent(region.mask.sum(axis=1))
+    first_column, last_column = _extent(_sums(region.mask, axis=0))
+    first_row, last_row = _extent(_sums(region.mask, axis=1))
     x, y, _ = back_project(
         left + (first_column + last_column) / 2, top + (first_row + last_row) / 2, distance, camera
     )
@@ -135,7 +135,12 @@ def _locate(
     )
 
 
-def _extent(counts: NDArray[np.int64]) -> tuple[float, float]:
+def _sums(mask: Mask, axis: int) -> NDArray[np.int32]:
+    sums = cv2.reduce(mask.view(np.uint8), axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    return np.asarray(sums, np.int32).ravel()
+
+
+def _extent(counts: NDArray[np.int32]) -> tuple[float, float]:
     """First and last edge of a region from its pixel count per column (or row).
 
     The edges are quantiles of the pixels' area, so a thread or a spike does not move them,

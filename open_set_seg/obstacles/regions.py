@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from open_set_seg.components import Components, find_runs, label_components
 from open_set_seg.frame import Camera, FloatImage, Mask, Prediction, RangeMap
 from open_set_seg.label_spaces import UNKNOWN_NAME, LabelSpace
 from open_set_seg.obstacles.config import ObstacleConfig
@@ -74,12 +75,13 @@ def find_regions(
     cv2.dilate(ground.view(np.uint8), NEIGHBOURHOOD, dst=gate)
     depth = None if range_map is None or camera is None else range_map.depth
     pixel_area = 0.0 if camera is None else 1 / (camera.fx * camera.fy)
-    found: list[tuple[str, NDArray[np.int32], NDArray[np.int32], int]] = []
+    found: list[tuple[str, Components, NDArray[np.intp], int, int]] = []
     for kind, mask in _masks(prediction, label_space, config):
-        components, stats = _components(mask, config)
-        for number in _kept(components, stats, gate, depth, pixel_area, config):
-            found.append((kind, components, stats[number], int(number)))
-    found.sort(key=lambda entry: -int(entry[2][cv2.CC_STAT_AREA]))
+        components = label_components(mask)
+        areas, boxes = components.areas(), components.boxes()
+        for number in _kept(components, areas, mask & gate, depth, pixel_area, config):
+            found.append((kind, components, boxes[number], int(areas[number]), int(number)))
+    found.sort(key=lambda entry: -entry[3])
     regions = tuple(_cut_out(*entry) for entry in found[: config.max_obstacles])
     return RegionSearch(regions, len(found) - len(regions))
 
@@ -92,52 +94,52 @@ def _masks(
     for name in config.known_classes:
         chosen = (prediction.nearest == label_space.id_of(name)) & ~unknown
         masks.append((name, chosen.view(np.uint8)))
-    return masks
+    if not config.opening:
+        return masks
+    return [(name, _open(mask)) for name, mask in masks]
 
 
-def _components(
-    mask: NDArray[np.uint8], config: ObstacleConfig
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    if config.opening:
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, NEIGHBOURHOOD).astype(np.uint8, copy=False)
-    _, components, stats, _ = cv2.connectedComponentsWithStats(
-        mask, connectivity=8, ltype=cv2.CV_32S
-    )
-    return components.astype(np.int32, copy=False), stats.astype(np.int32, copy=False)
+def _open(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, NEIGHBOURHOOD)
+    return opened.astype(np.uint8, copy=False)
 
 
 def _kept(
-    components: NDArray[np.int32],
-    stats: NDArray[np.int32],
-    gate: NDArray[np.uint8],
+    components: Components,
+    areas: NDArray[np.int64],
+    touching: NDArray[np.uint8],
     depth: FloatImage | None,
     pixel_area: float,
     config: ObstacleConfig,
 ) -> NDArray[np.intp]:
-    """Numbers of the components that are obstacles; a pixel covers Z^2 ``pixel_area``."""
-    count = stats.shape[0]
-    pixels = np.flatnonzero(components)
-    numbers = components.ravel()[pixels]
-    touches = np.bincount(numbers, weights=gate.ravel()[pixels], minlength=count) > 0
-    area_px = stats[:, cv2.CC_STAT_AREA]
+    """Numbers of the components that are obstacles.
+
+    Args:
+        touching: (H, W) pixels of components that touch the ground.
+        pixel_area: a pixel at range Z covers Z^2 times this.
+    """
+    touches = np.zeros(components.count, np.bool_)
+    runs = find_runs(touching)
+    touches[components.labels[runs.rows, runs.columns]] = True
+    keep = touches & (areas >= config.min_area_px)
     if depth is None:
-        blind_px: NDArray[np.int64] | NDArray[np.int32] = area_px
-        large = np.zeros(count, np.bool_)
-    else:
-        z = depth.ravel()[pixels].astype(np.float64)
-        seen = ~np.isnan(z)
-        blind_px = np.bincount(numbers[~seen], minlength=count)
-        square = np.bincount(numbers[seen], weights=np.square(z[seen]), minlength=count)
-        large = square * pixel_area >= config.min_area_m2
-    keep = touches & (area_px >= config.min_area_px)
-    keep &= large | (blind_px >= config.min_blind_area_px)
-    keep[0] = False
-    return np.flatnonzero(keep)
+        return np.flatnonzero(keep & (areas >= config.min_blind_area_px))
+    # Only pixels of what may still be kept are looked at.
+    chosen = keep[components.numbers]
+    runs = components.runs.select(chosen)
+    numbers = np.repeat(components.numbers[chosen], runs.lengths)
+    z = depth.ravel()[runs.pixels(depth.shape[1])].astype(np.float64)
+    blind = np.isnan(z)
+    z[blind] = 0.0
+    blind_px = np.bincount(numbers[blind], minlength=components.count)
+    square = np.bincount(numbers, weights=np.square(z), minlength=components.count)
+    large = square * pixel_area >= config.min_area_m2
+    return np.flatnonzero(keep & (large | (blind_px >= config.min_blind_area_px)))
 
 
 def _cut_out(
-    kind: str, components: NDArray[np.int32], stats: NDArray[np.int32], number: int
+    kind: str, components: Components, box: NDArray[np.intp], area: int, number: int
 ) -> Region:
-    left, top, width, height, area = (int(value) for value in stats)
-    mask: Mask = components[top : top + height, left : left + width] == number
+    left, top, width, height = (int(value) for value in box)
+    mask: Mask = components.labels[top : top + height, left : left + width] == number
     return Region(kind, (left, top, width, height), mask, area)

@@ -35,7 +35,8 @@ def range_from_disparity(
     sigma_px = math.hypot(
         config.disparity_sigma, quantum * abs(config.disparity_scale) / math.sqrt(12)
     )
-    depth = np.float32(focal_baseline) / np.where(valid, values, np.float32(np.nan))
+    depth = np.where(valid, values, np.float32(np.nan))
+    np.divide(np.float32(focal_baseline), depth, out=depth)
     sigma = np.square(depth)
     sigma *= np.float32(sigma_px / focal_baseline)
     return RangeMap(depth, sigma), problems

@@ -5,17 +5,19 @@ Coordinates are metres in the optical frame of the image (x right, y down, z for
 
 from __future__ import annotations
 
+import array
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 
 from open_set_seg.frame import Camera, FloatImage, FrameResult, Obstacle
 from open_set_seg.messages import FIELD_CODES, list_points
-from open_set_seg.ros.messages.pictures import pack_bytes
+from open_set_seg.ros.messages.pictures import create_message, pack_bytes
 
 OBSTACLE_POINT = np.dtype(
     {
@@ -30,11 +32,17 @@ PLAIN_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
 
 def build_cloud(header: Any, points: NDArray[Any], is_dense: bool) -> Any:
     """PointCloud2 of (N,) points (unorganised) or (H, W) points (organised) of a packed dtype."""
-    layout = points.dtype
+    shape = (1, points.size) if points.ndim == 1 else points.shape
+    return _fill_cloud(header, pack_bytes(points), points.dtype, shape, is_dense)
+
+
+def _fill_cloud(
+    header: Any, data: array.array[int], layout: np.dtype[Any], shape: Any, is_dense: bool
+) -> Any:
     fields: Mapping[str, Any] = layout.fields or {}
-    message = PointCloud2()
+    message = create_message(PointCloud2)
     message.header = header
-    message.height, message.width = (1, points.size) if points.ndim == 1 else points.shape
+    message.height, message.width = shape
     message.fields = [
         PointField(name=name, offset=int(entry[1]), datatype=FIELD_CODES[entry[0].str[1:]], count=1)
         for name, entry in fields.items()
@@ -43,7 +51,7 @@ def build_cloud(header: Any, points: NDArray[Any], is_dense: bool) -> Any:
     message.point_step = layout.itemsize
     message.row_step = layout.itemsize * int(message.width)
     message.is_dense = is_dense
-    message.data = pack_bytes(points)
+    message.data = data
     return message
 
 
@@ -95,8 +103,11 @@ def build_points(header: Any, depth: FloatImage, camera: Camera) -> Any:
     X = (u - cx) Z / fx, Y = (v - cy) Z / fy.
     """
     height, width = depth.shape
-    points = np.empty((height, width), PLAIN_POINT)
     across = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32)
     down = ((np.arange(height) - camera.cy) / camera.fy).astype(np.float32)
-    points["x"], points["y"], points["z"] = across * depth, down[:, None] * depth, depth
-    return build_cloud(header, points, is_dense=False)
+    # Written where the message keeps them: the cloud is the largest of all messages.
+    data = array.array("B", [0]) * (height * width * PLAIN_POINT.itemsize)
+    points = np.frombuffer(data, "<f4").reshape(height, width, 3)
+    planes = [across * depth, down[:, None] * depth, depth]
+    cv2.merge(planes, dst=points)
+    return _fill_cloud(header, data, PLAIN_POINT, (height, width), is_dense=False)

@@ -17,6 +17,15 @@ from open_set_seg.messages import MessageError
 _BYTES_PER_PIXEL = {"mono8": 1, "bgr8": 3, "rgb8": 3, "32FC1": 4}
 
 
+def create_message(kind: Any) -> Any:
+    """An empty message of a class, which keeps an ``array.array`` that it is given.
+
+    Generated setters look at the type and keep the array where fields are checked, and copy it
+    where they are not, which is the default.
+    """
+    return kind(check_fields=True)
+
+
 def pack_bytes(values: NDArray[Any]) -> array.array[int]:
     """The array's bytes in the one container that rclpy takes without a check of every element."""
     packed = array.array("B")
@@ -27,7 +36,7 @@ def pack_bytes(values: NDArray[Any]) -> array.array[int]:
 def build_image(header: Any, pixels: NDArray[Any], encoding: str) -> Any:
     """sensor_msgs/Image without row padding from (H, W) or (H, W, C) pixels."""
     height, width = pixels.shape[:2]
-    message = Image()
+    message = create_message(Image)
     message.header = header
     message.height, message.width = height, width
     message.encoding = encoding
@@ -39,7 +48,7 @@ def build_image(header: Any, pixels: NDArray[Any], encoding: str) -> Any:
 
 def build_confidence(header: Any, anomaly: FloatImage) -> Any:
     """mono8 image of 255 (1 - anomaly), rounded: what Nav2's semantic layer reads."""
-    confidence = np.rint((1.0 - np.clip(anomaly, 0.0, 1.0)) * 255.0).astype(np.uint8)
+    confidence = cv2.convertScaleAbs(1.0 - np.clip(anomaly, 0.0, 1.0), alpha=255.0)
     return build_image(header, confidence, "mono8")
 
 
@@ -54,7 +63,7 @@ def build_jpeg(header: Any, rgb: ImageRGB, quality: int) -> Any:
     done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise MessageError("overlay.jpeg", f"a picture of {rgb.shape} cannot be written as JPEG")
-    message = CompressedImage()
+    message = create_message(CompressedImage)
     message.header = header
     message.format = "bgr8; jpeg compressed bgr8"
     message.data = pack_bytes(data)
