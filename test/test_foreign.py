@@ -145,6 +145,20 @@ def test_the_command_line_takes_a_description(tmp_path, capsys):
     assert "'file: net.bin'" in line
 
 
+def test_the_node_loads_a_description(tmp_path):
+    pytest.importorskip("rclpy")
+    from open_set_seg.ros.loading import load_detector
+    from open_set_seg.ros.settings import Settings
+
+    path = describe(tmp_path, threshold=0.7)
+    loaded = load_detector(Settings(model=str(path), device="cpu"))
+    assert (loaded.model, loaded.threshold) == ("model.yaml", 0.7)
+    content = (tmp_path / "weights" / "net.bin").read_bytes()
+    assert loaded.model_hash == hashlib.sha256(content).hexdigest()[:12]
+    (obstacle,) = loaded.detector.process(Frame(scene(), 1, "camera", None, None)).obstacles
+    assert obstacle.box == (24, 30, 12, 8)
+
+
 def test_info_says_what_a_description_makes_of_its_file(tmp_path, capsys):
     path = describe(tmp_path, **NORMALISATION, channel_order="bgr", input_multiple=8)
     assert main(["info", str(path)]) == 0

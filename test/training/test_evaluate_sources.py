@@ -100,6 +100,27 @@ def test_an_onnx_graph_gives_what_the_same_module_gives(folder):
     same_answers(open_source("made_networks:slow", options), theirs)
 
 
+def test_a_description_gives_what_the_bare_file_gives_and_its_threshold(folder):
+    path = made_networks.save_onnx(folder / "described.onnx", made_networks.slow())
+    description = folder / "described.yaml"
+    description.write_text(
+        "file: described.onnx\nlabel_space: streethazards_12\nmean: [0.1, 0.2, 0.3]\n"
+        "std: [0.5, 0.6, 0.7]\nthreshold: 0.25\n"
+    )
+    options = SourceOptions(("jsd", "energy"), "cpu", label_space="streethazards_12",
+                            mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))  # fmt: skip
+    ours = open_source(str(description), SourceOptions(("jsd", "energy"), "cpu"))
+    same_answers(open_source(str(path), options), ours)
+    assert (ours.kind, ours.has_threshold) == ("description", True)
+    answer = ours.answer(frame())
+    np.testing.assert_array_equal(
+        answer.prediction.labels == STREETHAZARDS.unknown_id, answer.scores["jsd"] > 0.25
+    )
+    before = ours.identity
+    description.write_text(description.read_text().replace("0.1", "0.11"))
+    assert open_source(str(description), SourceOptions(None, "cpu")).identity != before
+
+
 def test_an_onnx_graph_of_one_size_gets_images_of_that_size(folder):
     options = SourceOptions(("jsd",), "cpu", label_space="streethazards_12")
     path = made_networks.save_onnx(folder / "fixed.onnx", made_networks.slow(), HEIGHT, WIDTH)
