@@ -56,7 +56,7 @@ def certainty(network, image, temperature=1.0):
 
 
 class Watched(nn.Module):
-    """Remembers the images that a network is asked about."""
+    """Remembers the images that a network is asked about; its parameters never need gradients."""
 
     def __init__(self, network):
         super().__init__()
@@ -64,6 +64,7 @@ class Watched(nn.Module):
 
     def forward(self, image):
         self.images.append(image.detach().clone())
+        assert not (image.requires_grad and any(p.requires_grad for p in self.parameters()))
         return self.network(image)
 
 
