@@ -52,7 +52,7 @@ def main() -> None:
         variants = make_variants(logits, size, options.threads)
         differences = compare_with_definition(logits, size, options.threads)
         load_before = os.getloadavg()[0]
-        times = take_turns(variants, options.rounds)
+        times = take_turns(variants, options.rounds).wall
         bandwidth = measure_bandwidth()
     moved = logits.numel() * 4 + math.prod(size) * (1 + 4)
     floor_ms = moved / bandwidth * 1e3

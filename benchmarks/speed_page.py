@@ -46,6 +46,7 @@ appear: at present no GPU, so nothing about one is claimed.
   anomalies costs. **Baseline** is the network in PyTorch as it comes (fp32, eager, NCHW) with the
   textbook's head: upsampling, softmax, Jensen-Shannon divergence and arg-max, each on the whole
   image. Both run with the system's allocator as it is.
+- **Processor** time is summed over the threads of the process: what other processes cannot have.
 - The **floor** is the larger of two bounds: the bytes that must move (image and weights in, labels
   and score out) over the measured bandwidth of a copy, and two operations a multiply-add over the
   best rate that a matrix product or a 3 x 3 convolution reaches here in that precision. The

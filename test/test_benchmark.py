@@ -25,7 +25,13 @@ from open_set_seg.benchmark.frames import TextbookSegmenter
 from open_set_seg.benchmark.heads import CLOSED_SET, HEADS, NETWORK, TEXTBOOK, moved_bytes
 from open_set_seg.benchmark.networks import NetworkSource
 from open_set_seg.benchmark.published import PUBLISHED
-from open_set_seg.benchmark.turns import median_difference, median_ratio, spread, take_turns
+from open_set_seg.benchmark.turns import (
+    Turns,
+    median_difference,
+    median_ratio,
+    spread,
+    take_turns,
+)
 from open_set_seg.scoring import Scoring
 from open_set_seg.segmenter import OpenSetSegmenter
 from open_set_seg.simulation import render_still
@@ -48,6 +54,7 @@ def test_spread_is_median_and_the_tenth_and_ninetieth_percentile():
 def test_turns_drop_the_warm_up_and_give_every_variant_its_own_time(monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(turns_module.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(turns_module.time, "process_time", lambda: 2 * clock.now)
     ran: list[str] = []
     cost = {"first": itertools.count(100), "second": itertools.count(7)}
 
@@ -55,9 +62,10 @@ def test_turns_drop_the_warm_up_and_give_every_variant_its_own_time(monkeypatch)
         ran.append(name)
         clock.now += next(cost[name]) * 1e-3
 
-    times = take_turns({name: lambda name=name: run(name) for name in cost}, rounds=9)
+    times, cpu = take_turns({name: lambda name=name: run(name) for name in cost}, rounds=9)
     assert np.allclose(times["first"], range(101, 110))
     assert np.allclose(times["second"], range(8, 17))
+    assert np.allclose(cpu["first"], range(202, 220, 2))
     rounds = [tuple(ran[place : place + 2]) for place in range(0, len(ran), 2)]
     assert all(set(one) == set(cost) for one in rounds)
     assert len(set(rounds)) == 2, "one order in every round favours whoever follows whom"
@@ -112,7 +120,12 @@ def test_rows_compare_an_engine_with_itself_and_with_the_baseline():
         "pytorch fp32: jsd": [20.0, 200.0],
         "pytorch fp32 + outlier head: op": [30.0, 300.0],
     }
-    rows = {row["head"]: row for row in describe_cases(cases, times, RATES, (4, 8), 10, 10**9)}
+    cpu = {name: [1.5 * value for value in values] for name, values in times.items()}
+    cpu["pytorch fp32: jsd"] = [15.0, 30.0]
+    found = describe_cases(cases, Turns(times, cpu), RATES, (4, 8), 10, 10**9)
+    rows = {row["head"]: row for row in found}
+    assert rows["jsd"]["cpu_ms"]["p50"] == 22.5
+    assert rows["jsd"]["cpu_over_closed_set"] == 0.15
     assert rows["jsd"]["over_closed_set"] == 0.5
     assert rows["jsd"]["overhead_ms"] == -110.0
     assert rows["jsd"]["after_network_ms"] == 55.0

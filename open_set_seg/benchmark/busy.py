@@ -31,10 +31,10 @@ def measure_busy(
     with _sleepers(processes) as others:
         for _ in range(rounds):
             # Each with a round before it that only warms up, as after any pause.
-            for name, values in take_turns(variants, 1, device, progress).items():
+            for name, values in take_turns(variants, 1, device, progress).wall.items():
                 alone[name] += values
             _resume(others)
-            for name, values in take_turns(variants, 1, device, progress).items():
+            for name, values in take_turns(variants, 1, device, progress).wall.items():
                 beside[name] += values
             _pause(others)
     return [

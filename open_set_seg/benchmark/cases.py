@@ -25,7 +25,7 @@ from open_set_seg.benchmark.heads import (
     score_channel,
     score_head,
 )
-from open_set_seg.benchmark.turns import Times, median_difference, median_ratio, spread
+from open_set_seg.benchmark.turns import Turns, median_difference, median_ratio, spread
 from open_set_seg.frame import ImageRGB
 from open_set_seg.head import compute_channels
 from open_set_seg.scoring import Scoring
@@ -95,7 +95,7 @@ def missing(engine: Engine, scoring: Scoring) -> str:
 
 def describe_cases(
     cases: Sequence[Case],
-    times: Times,
+    turns: Turns,
     rates: Rates,
     size: tuple[int, int],
     parameters: int,
@@ -105,11 +105,13 @@ def describe_cases(
 
     ``over_closed_set`` is time over that of the same engine with upsampling and arg-max,
     ``overhead_ms`` the difference to it, ``after_network_ms`` that to the network alone, and
-    ``times_faster_than_baseline`` the baseline with the textbook's head over this.
+    ``times_faster_than_baseline`` the baseline with the textbook's head over this. ``cpu_ms`` is
+    time of the processor, ``cpu_over_closed_set`` its ratio.
 
     Args:
         size: (H, W); parameters and operations: of the network for such an image.
     """
+    times, cpu = turns
     rows = []
     for case in cases:
         values, engine = times[case.name], case.engine.spec
@@ -124,10 +126,12 @@ def describe_cases(
             "arithmetic": arithmetic,
             "head": case.head,
             "ms": middle,
+            "cpu_ms": spread(cpu[case.name]),
             "fps": round(1e3 / middle["p50"], 3),
         }
         if (closed := times.get(f"{plain}: {CLOSED_SET}")) is not None:
             row["over_closed_set"] = median_ratio(values, closed)
+            row["cpu_over_closed_set"] = median_ratio(cpu[case.name], cpu[f"{plain}: {CLOSED_SET}"])
             row["overhead_ms"] = median_difference(values, closed)
         if (network := times.get(f"{engine.name}: {NETWORK}")) is not None:
             row["after_network_ms"] = median_difference(values, network)

@@ -97,10 +97,13 @@ def measure_frames(
         name = engine.spec.name
         variants[f"{name}: frame"] = partial(process, name)
         variants.update(_stages(engine, detectors[name], frame))
-    times = take_turns(variants, rounds, device, progress)
+    times, cpu = take_turns(variants, rounds, device, progress)
     return [
         _describe(engine.spec.name, times, [one.timings for one in recorded[engine.spec.name][1:]])
-        | {"obstacles": len(recorded[engine.spec.name][-1].obstacles)}
+        | {
+            "cpu_ms": spread(cpu[f"{engine.spec.name}: frame"]),
+            "obstacles": len(recorded[engine.spec.name][-1].obstacles),
+        }
         for engine in engines
     ]
 

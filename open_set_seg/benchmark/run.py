@@ -134,12 +134,12 @@ class _Session:
         cases, absent = make_cases(self.engines, config.scores, self.image.image)
         self.absent += absent
         variants = {one.name: one.run for one in cases}
-        times = take_turns(variants, config.rounds, self.device, self.say)
+        turns = take_turns(variants, config.rounds, self.device, self.say)
         rates = best_rates(before, measure_rates(arithmetics, self.device))
         self.rates = rates.describe()
         operations = 2 * count_multiply_adds(self.source.open().network, *config.size)
         parameters = self.network["parameters"]
-        return describe_cases(cases, times, rates, config.size, parameters, operations)
+        return describe_cases(cases, turns, rates, config.size, parameters, operations)
 
     def frame(self) -> Rows:
         detectors = make_detectors(self.plain, self.image, self.config.checkpoint is not None)

@@ -39,13 +39,15 @@ def engine_table(result: Result) -> Table:
             _spread(heads[CLOSED_SET]["ms"]),
             _spread(own["ms"]),
             format_number(own["over_closed_set"]),
+            format_number(own["cpu_over_closed_set"]),
             _optional(own.get("times_faster_than_baseline")),
             format_number(own["floor"]["times"]),
         )
         rows.append(Row(cells, _kind(own)))
     header = (
         "network and head", "network alone, ms", f"network + {CLOSED_SET}, ms",
-        "network + head, ms (10-90 %)", "times closed set", "times faster than baseline",
+        "network + head, ms (10-90 %)", "times closed set", "of processor time",
+        "times faster than baseline",
         "times the floor",
     )  # fmt: skip
     return Table(header, tuple(rows), f"by engine: {score}")
@@ -71,7 +73,7 @@ def head_tables(result: Result, engines: Sequence[str] | None = None) -> list[Ta
     engines = list(by_engine(result)) if engines is None else engines
     header = (
         "after the network", "ms (10-90 %)", "images/s", "to closed set, ms", "times closed set",
-        "head, ms", "times faster than baseline", "times the floor",
+        "head, ms", "processor, ms", "times faster than baseline", "times the floor",
     )  # fmt: skip
     tables = []
     for engine in engines:
@@ -112,11 +114,12 @@ def frame_tables(result: Result) -> list[Table]:
     stages = list(dict.fromkeys(name for row in rows for name in row["stages_ms"]))
     whole = Table(
         ("engine", "whole frame, ms (10-90 %)", "frames/s", "times faster than baseline",
-         "obstacles"),
+         "processor, ms", "obstacles"),
         tuple(
             Row((
                 row["engine"], _spread(row["ms"]), format_number(1e3 / row["ms"]["p50"]),
-                _optional(row.get("times_faster_than_baseline")), str(row["obstacles"]),
+                _optional(row.get("times_faster_than_baseline")),
+                format_number(row["cpu_ms"]["p50"]), str(row["obstacles"]),
             ))
             for row in rows
         ),
@@ -193,6 +196,7 @@ def _head_cells(row: Result) -> tuple[str, ...]:
         _optional(row.get("overhead_ms")),
         _optional(row.get("over_closed_set")),
         _optional(row.get("after_network_ms")),
+        format_number(row["cpu_ms"]["p50"]),
         _optional(row.get("times_faster_than_baseline")),
         format_number(row["floor"]["times"]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +16,25 @@ Times = Mapping[str, Sequence[float]]
 Progress = Callable[[str], None]
 
 
+class Turns(NamedTuple):
+    """What variants took.
+
+    Attributes:
+        wall: by the clock.
+        cpu: of the processor, summed over the threads of this process: what others cannot have.
+            Other processes change it little.
+    """
+
+    wall: dict[str, list[float]]
+    cpu: dict[str, list[float]]
+
+
 def take_turns(
     variants: Variants,
     rounds: int,
     device: torch.device | None = None,
     progress: Progress | None = None,
-) -> dict[str, list[float]]:
+) -> Turns:
     """Milliseconds of every variant in every round.
 
     One more round comes first and only warms up. Every round has an order of its own, drawn from a
@@ -33,7 +46,7 @@ def take_turns(
         device: on a CUDA device its queue is emptied before each stamp.
         progress: told what is running.
     """
-    times: dict[str, list[float]] = {name: [] for name in variants}
+    turns = Turns({name: [] for name in variants}, {name: [] for name in variants})
     order = list(variants)
     shuffler = random.Random(0)
     for turn in range(rounds + 1):
@@ -42,11 +55,13 @@ def take_turns(
             if progress is not None:
                 progress(f"round {turn} of {rounds}: {name}")
             synchronise(device)
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             variants[name]()
             synchronise(device)
-            times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: values[1:] for name, values in times.items()}
+            if turn > 0:
+                turns.wall[name].append((time.perf_counter() - start) * 1e3)
+                turns.cpu[name].append((time.process_time() - start_cpu) * 1e3)
+    return turns
 
 
 def synchronise(device: torch.device | None) -> None:
