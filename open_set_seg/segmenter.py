@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from open_set_seg.backends import AUTOMATIC, Arithmetic, Backend, NetworkRunner
 from open_set_seg.backends.pytorch import DTYPES
+from open_set_seg.backends.transfer import download
 from open_set_seg.checkpoint import CheckpointMetadata, is_exported
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
 from open_set_seg.head import ScoreChannel, compute_channels
@@ -287,19 +288,22 @@ class OpenSetSegmenter:
             plain = self._runner.choose(whole)(rgb)
             # The plain pass comes first: its classes are the frame's, whatever a score asks for.
             order = dict.fromkeys([None, *(request.scoring.intervention for request in requests)])
-            nearest: LabelImage | None = None
-            maps: dict[_Request, FloatImage] = {}
+            known: Tensor | None = None
+            computed: dict[_Request, Tensor] = {}
             for intervention in order:
                 inputs = self._intervene(intervention, rgb, plain)
                 mine = [r for r in requests if r.scoring.intervention == intervention]
                 channels = [request.channel for request in mine]
                 classes, found = compute_channels(inputs, rgb.shape[:2], channels, self._statistics)
-                if nearest is None:
-                    nearest = classes[0].cpu().numpy()
-                for request, values in zip(mine, found, strict=True):
-                    maps[request] = request.finish(values[0].cpu(), nearest, self.label_space)
-        assert nearest is not None
-        return nearest, maps
+                known = classes[0] if known is None else known
+                computed.update(zip(mine, (values[0] for values in found), strict=True))
+            assert known is not None
+            known, *maps = download([known, *computed.values()])
+        nearest: LabelImage = known.numpy()
+        pairs = zip(computed, maps, strict=True)
+        return nearest, {
+            request: request.finish(values, nearest, self.label_space) for request, values in pairs
+        }
 
     def _intervene(
         self, intervention: Intervention | None, rgb: ImageRGB, plain: SegmentationOutput

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from open_set_seg.backends.protocol import Arithmetic
+from open_set_seg.backends.transfer import view_image
 from open_set_seg.frame import ImageRGB
 from open_set_seg.models import SegmentationOutput
 
@@ -51,9 +52,9 @@ class PyTorchBackend:
 
     def image_tensor(self, rgb: ImageRGB) -> Tensor:
         """What the network takes: (1, 3, H, W) on 0..255 on the device."""
-        # (H, W, 3) bytes are a channels-last image already: a view, then one conversion on the
-        # device. The copy is for arrays that torch cannot view (negative steps, read-only memory).
-        if not rgb.flags.writeable or not rgb.flags.c_contiguous:
-            rgb = rgb.copy()
-        image = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1).unsqueeze(0)
-        return image.to(torch.float32).to(self._dtype)
+        return self.prepare(view_image(rgb).to(self.device))
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """What the network takes, of an (H, W, 3) uint8 image on the device."""
+        # Bytes in this order are a channels-last image already: a view, and one conversion.
+        return image.permute(2, 0, 1).unsqueeze(0).to(torch.float32).to(self._dtype)
