@@ -82,9 +82,11 @@ def _obstacle_pixels(obstacle: Obstacle, result: FrameResult, unknown_id: int) -
     left, top, width, height = obstacle.box
     window = np.s_[top : top + height, left : left + width]
     depth = result.range_map.depth[window]
-    rows, columns = np.nonzero(obstacle.mask & np.isfinite(depth))
-    z = depth[rows, columns]
-    camera, anomaly = result.camera, result.prediction.anomaly[window][rows, columns]
+    valid = obstacle.mask & np.isfinite(depth)
+    # Several times as fast as np.nonzero of two axes.
+    rows, columns = np.divmod(np.flatnonzero(valid), width)
+    z = depth[valid]
+    camera, anomaly = result.camera, result.prediction.anomaly[window][valid]
     points = np.zeros(z.size, OBSTACLE_POINT)
     points["x"] = (columns + left - camera.cx) * z / camera.fx
     points["y"] = (rows + top - camera.cy) * z / camera.fy
@@ -93,7 +95,7 @@ def _obstacle_pixels(obstacle: Obstacle, result: FrameResult, unknown_id: int) -
         points["probability"], points["class_id"] = anomaly, unknown_id
     else:
         points["probability"] = 1.0 - anomaly
-        points["class_id"] = result.prediction.nearest[window][rows, columns]
+        points["class_id"] = result.prediction.nearest[window][valid]
     return points
 
 
