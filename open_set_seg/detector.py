@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from open_set_seg.backends import AUTOMATIC
+from open_set_seg.backends import AUTOMATIC, Precision
 from open_set_seg.frame import (
     Camera,
     Frame,
@@ -24,7 +24,7 @@ from open_set_seg.frame import (
 from open_set_seg.ground import GroundConfig, find_ground
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.obstacles import ObstacleConfig, find_regions, measure_regions
-from open_set_seg.segmenter import OpenSetSegmenter, Precision
+from open_set_seg.segmenter import OpenSetSegmenter
 from open_set_seg.stereo import RangeConfig, estimate_range
 
 

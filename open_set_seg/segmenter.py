@@ -6,14 +6,19 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from open_set_seg.backends import AUTOMATIC, Arithmetic, Backend, NetworkRunner
-from open_set_seg.backends.pytorch import DTYPES
+from open_set_seg.backends import (
+    AUTOMATIC,
+    Backend,
+    NetworkRunner,
+    Precision,
+    choose_device,
+    choose_precision,
+)
 from open_set_seg.backends.transfer import download
 from open_set_seg.checkpoint import CheckpointMetadata, is_exported
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
@@ -26,8 +31,6 @@ from open_set_seg.scores import LogisticMap, ScoreInputs, ScoreStatistics
 from open_set_seg.scoring import Scoring, ScoringError
 
 logger = logging.getLogger(__name__)
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class OpenSetSegmenter:
@@ -355,39 +358,3 @@ def check_image(rgb: ImageRGB) -> None:
         raise ValueError(f"expected an image as a uint8 array, found {found}")
     if rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ValueError(f"expected an RGB image of shape (H, W, 3), found {rgb.shape}")
-
-
-def choose_device(name: str) -> torch.device:
-    """The torch device of a name, ``auto`` included.
-
-    Raises:
-        ValueError: no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}: expected auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} was asked for, but torch sees no CUDA device here")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r}: torch sees {torch.cuda.device_count()} CUDA devices")
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"unknown device {name!r}: expected auto, cpu or cuda")
-    return device
-
-
-def choose_precision(name: Precision, device: torch.device) -> Arithmetic:
-    """The arithmetic behind a precision name on ``device``.
-
-    Raises:
-        ValueError: unknown name, or fp16 on a CPU (which has no fast fp16 convolutions).
-    """
-    if name == "auto":
-        return "fp32"
-    if name not in DTYPES:
-        raise ValueError(f"unknown precision {name!r}: expected auto, {', '.join(DTYPES)}")
-    if name == "fp16" and device.type == "cpu":
-        raise ValueError("fp16 is for CUDA devices; on a CPU take fp32 or bf16")
-    return name

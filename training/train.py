@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from open_set_seg import __version__
+from open_set_seg.backends import choose_device
 from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
 from open_set_seg.label_spaces import LABEL_SPACES
 from open_set_seg.models import LadderDenseNet, build_model, count_parameters, load_imagenet
-from open_set_seg.segmenter import choose_device
 from open_set_seg.simulation import TRAINING_SEEDS, VALIDATION_SEEDS
 from training.datasets.simulation import SimulationDataset, View, prepare_scenes
 from training.datasets.transforms import augment

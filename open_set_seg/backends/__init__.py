@@ -9,6 +9,7 @@ from open_set_seg.backends.choice import (
     find_pytorch,
     open_backend,
 )
+from open_set_seg.backends.devices import Precision, choose_device, choose_precision
 from open_set_seg.backends.onnxruntime import OnnxRuntimeBackend
 from open_set_seg.backends.openvino import OpenVinoBackend
 from open_set_seg.backends.protocol import Arithmetic, Backend, BackendError
@@ -25,8 +26,11 @@ __all__ = [
     "NetworkRunner",
     "OnnxRuntimeBackend",
     "OpenVinoBackend",
+    "Precision",
     "PyTorchBackend",
     "check_backend",
+    "choose_device",
+    "choose_precision",
     "explain_choice",
     "find_pytorch",
     "open_backend",

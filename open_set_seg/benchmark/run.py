@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from open_set_seg.backends import choose_device
 from open_set_seg.benchmark.busy import measure_busy
 from open_set_seg.benchmark.cases import describe_cases, make_cases
 from open_set_seg.benchmark.config import BenchmarkConfig
@@ -31,7 +32,6 @@ from open_set_seg.head import head_backend
 from open_set_seg.machine import describe_machine
 from open_set_seg.models import count_multiply_adds
 from open_set_seg.scoring import Scoring
-from open_set_seg.segmenter import choose_device
 
 # Of the environment, what changes times.
 VARIABLES = (

@@ -47,12 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Fit, write the new checkpoint and print what is in it."""
+    from open_set_seg.backends import choose_device
     from open_set_seg.checkpoint import add_statistics, load_checkpoint
     from open_set_seg.cli.fitted import describe_fitted
     from open_set_seg.cli.reporting import print_lines
     from open_set_seg.fitting import choose_scores, fit_score_maps, fit_statistics
     from open_set_seg.scores import ScoreStatistics
-    from open_set_seg.segmenter import OpenSetSegmenter, choose_device
+    from open_set_seg.segmenter import OpenSetSegmenter
 
     images = _open_images(options)
     if not options.output.absolute().parent.is_dir():

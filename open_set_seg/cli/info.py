@@ -70,9 +70,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _describe_backend(metadata: CheckpointMetadata) -> str:
     """What runs the network here where nothing else is asked for."""
-    from open_set_seg.backends import explain_choice
+    from open_set_seg.backends import choose_device, explain_choice
     from open_set_seg.scoring import Scoring
-    from open_set_seg.segmenter import choose_device
 
     if Scoring.parse(metadata.score).needs_network:
         return f"pytorch, because the score {metadata.score} needs features or an intervention"

@@ -9,11 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.backends import PyTorchBackend
+from open_set_seg.backends import Precision, PyTorchBackend
 from open_set_seg.frame import LabelImage, Prediction
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.models.adapter import BYTE_SCALE, IMAGENET_MEAN, IMAGENET_STD
-from open_set_seg.segmenter import Precision
 from training.datasets.frames import LabelledFrame
 
 ScoreMap = NDArray[np.floating[Any]]

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from open_set_seg.backends import AUTOMATIC, PyTorchBackend
+from open_set_seg.backends import AUTOMATIC, PyTorchBackend, choose_device
 from open_set_seg.checkpoint import CheckpointMetadata, hash_weights
 from open_set_seg.foreign import OnnxNetwork, hash_file, is_torchscript, open_network
 from open_set_seg.label_spaces import LABEL_SPACES, LabelSpace
 from open_set_seg.models import LogitsAdapter
-from open_set_seg.segmenter import OpenSetSegmenter, choose_device
+from open_set_seg.segmenter import OpenSetSegmenter
 from training.sources.answers import EvaluationError, SourceOptions
 from training.sources.networks import NetworkSource, name_of
 
