@@ -130,6 +130,19 @@ def test_distances_do_not_depend_on_the_basis(seed):
     torch.testing.assert_close(mahalanobis(moved, changed), mahalanobis(features, statistics))
 
 
+def test_a_precision_close_to_singular_can_be_used_and_one_that_is_none_is_refused():
+    """Condition number 1e6 in 96 dimensions: float32 alone cannot factor it."""
+    generator = torch.Generator().manual_seed(2)
+    basis = torch.linalg.qr(torch.randn(96, 96, generator=generator).double())[0]
+    precision = basis @ torch.diag(torch.logspace(-3, 3, 96).double()) @ basis.T
+    features = torch.randn(1, 96, 2, 2, generator=generator)
+    single = ScoreStatistics(feature_mean=torch.zeros(1, 96), feature_precision=precision.float())
+    expected = torch.einsum("bihw,ij,bjhw->bhw", features.double(), precision, features.double())
+    torch.testing.assert_close(mahalanobis(features, single).double(), expected, rtol=1e-4, atol=0)
+    with pytest.raises(ValueError, match="positive definite"):
+        mahalanobis(features, replace(single, feature_precision=-precision))
+
+
 def test_at_a_mean_the_distance_is_zero_and_the_density_highest_near_its_class():
     statistics = make_statistics(kind=torch.float32)
     features = statistics.feature_mean.T.reshape(1, 3, 1, 5)

@@ -40,10 +40,16 @@ def mahalanobis(features: Tensor, statistics: ScoreStatistics) -> Tensor:
     equation 2, on the features that the classifier reads and without its input preprocessing.)
 
     Raises:
-        ValueError: the statistics lack ``feature_mean`` or ``feature_precision``.
+        ValueError: the statistics lack ``feature_mean`` or ``feature_precision``, or the latter is
+            not positive definite.
     """
-    factor = torch.linalg.cholesky(_fitted(statistics, "feature_precision", features))
-    means = _fitted(statistics, "feature_mean", features) @ factor
+    # A precision of single numbers may be too close to singular to be factored in them.
+    precision = _fitted(statistics, "feature_precision", features).double()
+    factor, failed = torch.linalg.cholesky_ex(precision)
+    if failed:
+        raise ValueError("expected a feature_precision that is positive definite")
+    means = (_fitted(statistics, "feature_mean", features).double() @ factor).to(features)
+    factor = factor.to(features)
     whitened = _multiply(factor, features)
     distances = [(whitened - mean.view(-1, 1, 1)).square().sum(dim=1) for mean in means]
     return torch.stack(distances).amin(dim=0)
