@@ -131,7 +131,7 @@ def test_distances_do_not_depend_on_the_basis(seed):
 
 
 def test_a_precision_close_to_singular_can_be_used_and_one_that_is_none_is_refused():
-    """Condition number 1e6 in 96 dimensions: float32 alone cannot factor it."""
+    """Condition number 1e6 in 96 dimensions, in single numbers."""
     generator = torch.Generator().manual_seed(2)
     basis = torch.linalg.qr(torch.randn(96, 96, generator=generator).double())[0]
     precision = basis @ torch.diag(torch.logspace(-3, 3, 96).double()) @ basis.T

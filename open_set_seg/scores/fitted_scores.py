@@ -43,7 +43,7 @@ def mahalanobis(features: Tensor, statistics: ScoreStatistics) -> Tensor:
         ValueError: the statistics lack ``feature_mean`` or ``feature_precision``, or the latter is
             not positive definite.
     """
-    # A precision of single numbers may be too close to singular to be factored in them.
+    # In double numbers a precision that is close to singular keeps its factor.
     precision = _fitted(statistics, "feature_precision", features).double()
     factor, failed = torch.linalg.cholesky_ex(precision)
     if failed:
