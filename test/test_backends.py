@@ -249,6 +249,7 @@ def test_auto_names_what_it_takes_and_can_be_explained():
     assert backend.device == CPU
     assert "OpenVINO is installed" in reason
     assert backend.description.startswith("OpenVINO on cpu")
+    assert explain_choice(torch.device("cuda"))[0] == "cuda_graph"
     with pytest.raises(BackendError, match="CPUs, not on cuda"):
         BACKENDS["openvino"](Small(), torch.device("cuda"), "fp32")
 

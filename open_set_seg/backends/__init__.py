@@ -9,6 +9,7 @@ from open_set_seg.backends.choice import (
     find_pytorch,
     open_backend,
 )
+from open_set_seg.backends.cuda import CudaGraphBackend
 from open_set_seg.backends.devices import Precision, choose_device, choose_precision
 from open_set_seg.backends.onnxruntime import OnnxRuntimeBackend
 from open_set_seg.backends.openvino import OpenVinoBackend
@@ -23,6 +24,7 @@ __all__ = [
     "AutomaticBackend",
     "Backend",
     "BackendError",
+    "CudaGraphBackend",
     "NetworkRunner",
     "OnnxRuntimeBackend",
     "OpenVinoBackend",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from open_set_seg.backends.cuda import CudaGraphBackend
 from open_set_seg.backends.openvino import OpenVinoBackend, check_arithmetic
 from open_set_seg.backends.protocol import Arithmetic, Backend, BackendError
 from open_set_seg.backends.pytorch import PyTorchBackend
@@ -23,9 +24,10 @@ AUTOMATIC = "auto"
 BACKENDS: dict[str, Callable[[nn.Module, torch.device, Arithmetic], Backend]] = {
     "pytorch": PyTorchBackend,
     "openvino": OpenVinoBackend,
+    "cuda_graph": CudaGraphBackend,
 }
 # What ``auto`` means on a kind of device.
-_FASTEST = {"cpu": "openvino", "cuda": "pytorch"}
+_FASTEST = {"cpu": "openvino", "cuda": "cuda_graph"}
 
 
 class AutomaticBackend:

@@ -31,7 +31,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "backend", "auto", "What runs the network; auto: the fastest that is installed.",
-        choices=("auto", "pytorch", "openvino"), live=False,
+        choices=("auto", "pytorch", "openvino", "cuda_graph"), live=False,
     ),
     Parameter(
         "image_transport", "raw", "Listen to image, or to image/compressed.",
