@@ -65,7 +65,8 @@ def device(request):
 
 @pytest.fixture(scope="module")
 def kernel(device):
-    assert ON_DEVICE or triton.knobs.runtime.interpret, "triton was imported before this module"
+    interpreted = not isinstance(triton.language.sum, triton.JITFunction)
+    assert ON_DEVICE or interpreted, "triton was imported before this module"
     return GpuHeadKernel(None if device.type == "cuda" else WIDE)
 
 
@@ -487,3 +488,14 @@ def test_the_program_compiles_for_devices_that_are_not_here(capability, groups, 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("cubin") == programs
+
+
+@pytest.mark.skipif(ON_DEVICE, reason="there is one")
+def test_the_benchmark_of_gpus_says_that_there_is_none():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        f"needs a CUDA device: torch {torch.__version__} sees none here"
+    ]
