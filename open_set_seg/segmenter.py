@@ -179,6 +179,11 @@ class OpenSetSegmenter:
         return self._device
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(H, W) of the only images that the network takes; None: of any."""
+        return self._runner.image_size
+
+    @property
     def device_description(self) -> str:
         """Backend, device, precision and threads in words, for logs and diagnostics."""
         network = f"{self._metadata.architecture} x{self._metadata.width:g}"

@@ -96,7 +96,7 @@ def converted(swiftnet):
 @needs_openvino
 def test_two_heads_agree_at_alternating_and_odd_sizes(swiftnet, converted):
     pytorch = PyTorchBackend(swiftnet, CPU, "fp32")
-    for number, size in enumerate([(48, 80), (33, 47), (48, 80), (1, 1), (33, 47)]):
+    for number, size in enumerate([(48, 80), (33, 47), (48, 80), (33, 47)]):
         rgb = image(*size, seed=number)
         same_logits(converted(rgb), pytorch(rgb))
     assert converted(image(33, 47)).logits.shape == (1, 12, 9, 12)
@@ -301,10 +301,12 @@ def test_model_files_of_openvino(layout, kind, tmp_path):
     backend = OpenVinoBackend.from_file(fixed, CPU)
     same_logits(backend(image(24, 32)), pytorch(image(24, 32)))
     assert "fixed.xml" in backend.description
+    assert backend.image_size == (24, 32)
     with pytest.raises(BackendError, match="has 32x20 pixels"):
         backend(image(20, 32))
     backend = OpenVinoBackend.from_file(str(tmp_path / "open.xml"), CPU)
-    for size in [(20, 32), (3, 9), (20, 32)]:
+    assert backend.image_size is None
+    for size in [(20, 32), (1, 1), (20, 32)]:
         same_logits(backend(image(*size)), pytorch(image(*size)))
 
 
@@ -383,6 +385,7 @@ def test_model_files_of_onnx_runtime(layout, kind, tmp_path):
         for rgb in (image(*size), image(*size)[:, ::-1]):
             same_logits(backend(rgb), pytorch(rgb))
     assert "m.onnx" in backend.description
+    assert backend.image_size is None
     assert "ONNX Runtime on cpu" in backend.description
 
 
@@ -391,6 +394,7 @@ def test_what_onnx_runtime_cannot_use_is_refused_in_one_line(tmp_path, monkeypat
     fixed = write_onnx(tmp_path / "fixed.onnx", "NCHW", "f32", (16, 20), ("anything",))
     backend = OnnxRuntimeBackend.from_file(fixed, CPU)
     assert backend(image(16, 20)).outlier_logits is None
+    assert backend.image_size == (16, 20)
     with pytest.raises(BackendError, match="takes images of 20x16 pixels, and this one has 16x16"):
         backend(image(16, 16))
     strange = write_onnx(tmp_path / "strange.onnx", "NCHW", "f32", outputs=("a", "b"))

@@ -105,7 +105,7 @@ def test_a_folder_of_images_without_ranges_has_unknown_distances(tmp_path, model
 
 
 def test_a_recording_gives_what_the_pipeline_gave(tmp_path, scene, model):
-    play_in_process([scene], tmp_path / "bag", model, "cpu", lambda done: None)
+    play_in_process([scene], tmp_path / "bag", model, "cpu", lambda done: None, "pytorch")
     (frame,) = read_frames(tmp_path / "bag")
     expected = (
         ObstacleDetector.from_checkpoint(model, device="cpu", backend="pytorch")

@@ -50,10 +50,11 @@ def live_bag(tmp_path_factory, drive, model):
     save_drive(drive, folder / "drive")
     done = []
     report = play_live(
-        folder / "drive", folder / "bag", model, "cpu", 5.0, folder / "logs", done.append
-    )
+        folder / "drive", folder / "bag", model, "cpu", 5.0, folder / "logs", done.append,
+        backend="pytorch", size=(160, 96),
+    )  # fmt: skip
     assert not report.interrupted
-    assert report.device.startswith("swiftnet_rn18 x0.25 on cpu")
+    assert report.device.startswith("swiftnet_rn18 x0.25, PyTorch on cpu")
     assert int(report.details["processed"]) == done[-1]
     return folder / "bag"
 
@@ -61,7 +62,7 @@ def live_bag(tmp_path_factory, drive, model):
 @pytest.fixture(scope="module")
 def process_bag(tmp_path_factory, drive, model):
     bag = tmp_path_factory.mktemp("process") / "bag"
-    report = play_in_process(drive, bag, model, "cpu", lambda done: None)
+    report = play_in_process(drive, bag, model, "cpu", lambda done: None, "pytorch")
     assert not report.interrupted
     return bag
 
@@ -139,7 +140,7 @@ OUTPUTS = (topics.SEGMENTATION, topics.ANOMALY, topics.OVERLAY, topics.OBSTACLE_
 def small_demo(tmp_path, model, **changes) -> DemoConfig:
     config = DemoConfig(
         output=tmp_path / "out", frames=3, width=160, height=96, model=model, device="cpu",
-        right=False, pictures=2,
+        right=False, pictures=2, backend="pytorch",
     )  # fmt: skip
     return replace(config, **changes)
 
@@ -223,7 +224,7 @@ def test_sigint_leaves_what_was_recorded_and_no_process(tmp_path, model):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "open_set_seg.cli", "demo", "--model", str(model)]
     command += ["--output", str(output), "--frames", "80", "--size", "64x48", "--rate", "10"]
-    command += ["--no-right", "--device", "cpu"]
+    command += ["--no-right", "--device", "cpu", "--backend", "pytorch"]
     told = tmp_path / "told.txt"
     with told.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
         deadline = time.monotonic() + 60

@@ -57,6 +57,11 @@ class AutomaticBackend:
         """See ``Backend``."""
         return self.active.description
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """See ``Backend``."""
+        return self.active.image_size
+
     def __call__(self, rgb: ImageRGB) -> SegmentationOutput:
         """See ``Backend``."""
         try:

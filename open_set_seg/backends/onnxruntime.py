@@ -67,6 +67,12 @@ class OnnxRuntimeBackend:
         session = open_session(path, device)
         return cls(session, device, Path(path).name)
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """See ``Backend``."""
+        height, width = self._size
+        return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
     def __call__(self, rgb: ImageRGB) -> SegmentationOutput:
         """See ``Backend``; on a CPU every call gives new tensors."""
         found = rgb.shape[:2]

@@ -20,6 +20,7 @@ from open_set_seg.backends.openvino_models import (
     convert_network,
     find_layout,
     find_outputs,
+    find_size,
     shape_model,
 )
 from open_set_seg.backends.protocol import Arithmetic, BackendError, shorten
@@ -74,11 +75,13 @@ class OpenVinoBackend:
         threads = torch.get_num_threads()
         self._configuration = _configure(arithmetic, threads)
         self._reference: PyTorchBackend | None = None
+        self.image_size: tuple[int, int] | None = None
         if isinstance(network, nn.Module):
             self._reference = PyTorchBackend(_copy(network), device, "fp32")
             self._layout = NETWORK_LAYOUT
         else:
             self._model, self._layout = network, find_layout(network)
+            self.image_size = find_size(network, self._layout)
         self._compiled: OrderedDict[tuple[int, int], _Compiled] = OrderedDict()
         self._warned = False
         where = f"{device} ({platform.machine()}, {threads} threads)"

@@ -86,6 +86,16 @@ def find_layout(model: Any) -> str:
     raise BackendError(f"expected a model for (1, 3, H, W) or (1, H, W, 3), found {shape}")
 
 
+def find_size(model: Any, layout: str) -> tuple[int, int] | None:
+    """(H, W) of the only images that a model takes; None where either is open."""
+    shape, rows = model.inputs[0].partial_shape, layout.index("H")
+    sides = [shape[rows], shape[rows + 1]]
+    if any(side.is_dynamic for side in sides):
+        return None
+    height, width = (int(side.get_length()) for side in sides)
+    return height, width
+
+
 def find_outputs(model: Any) -> dict[str, Any]:
     """The outputs of a model by the names of ``OUTPUTS``; a single output is the logits.
 

@@ -31,8 +31,12 @@ class Backend(Protocol):
     def description(self) -> str:
         """Backend, device and arithmetic in words."""
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(H, W) of the only images that it takes; None: of any."""
+
     def __call__(self, rgb: ImageRGB) -> SegmentationOutput:
-        """The network's output for an (H, W, 3) uint8 image of any size, as a batch of one.
+        """The network's output for an (H, W, 3) uint8 image, as a batch of one.
 
         The tensors may be overwritten by the next call.
 

@@ -29,6 +29,7 @@ class PyTorchBackend:
     """
 
     name = "pytorch"
+    image_size: tuple[int, int] | None = None
 
     def __init__(self, network: nn.Module, device: torch.device, arithmetic: Arithmetic) -> None:
         self.device = device

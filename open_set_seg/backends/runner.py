@@ -63,6 +63,11 @@ class NetworkRunner:
         return self._backend.description
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(H, W) of the only images that it takes; None: of any."""
+        return self._backend.image_size
+
+    @property
     def gives_features(self) -> bool:
         """Whether ``whole`` has a backend."""
         return self._network is not None or find_pytorch(self._backend) is not None

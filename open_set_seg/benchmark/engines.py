@@ -96,6 +96,7 @@ class PlainBackend:
     """
 
     name = "baseline"
+    image_size: tuple[int, int] | None = None
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         self.device = device

@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N", default=ABSENT)
     parser.add_argument(
+        "--backend",
+        help="what runs the network: auto, pytorch, openvino or cuda_graph",
+        default=ABSENT,
+    )
+    parser.add_argument(
         "--no-right",
         action="store_false",
         dest="right",

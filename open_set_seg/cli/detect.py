@@ -32,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, metavar="FILE", help="another model (docs/models.md)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
-        "--backend", default="auto", metavar="NAME", help="what runs the network: auto, pytorch..."
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="what runs the network: auto, pytorch, openvino or cuda_graph",
     )
     parser.add_argument(
         "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"),

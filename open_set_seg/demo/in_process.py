@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from open_set_seg.backends import AUTOMATIC
 from open_set_seg.bags import BagWriter, building, topics
 from open_set_seg.detector import ObstacleDetector
 from open_set_seg.drawing import draw_overlay
@@ -51,6 +52,7 @@ def play_in_process(
     model: Path,
     device: str,
     progress: Callable[[int], None],
+    backend: str = AUTOMATIC,
 ) -> Report:
     """Process a drive frame by frame and record inputs and outputs.
 
@@ -59,8 +61,9 @@ def play_in_process(
 
     Args:
         progress: called with the number of frames done.
+        backend: what runs the network.
     """
-    segmenter = OpenSetSegmenter.from_checkpoint(model, device=device)
+    segmenter = OpenSetSegmenter.from_checkpoint(model, device=device, backend=backend)
     detector = ObstacleDetector(segmenter)
     interrupted = False
     with BagWriter(bag) as writer:

@@ -45,6 +45,7 @@ class DemoConfig:
         right: whether the right camera is rendered too.
         model: checkpoint of the detector.
         device: ``auto``, ``cpu``, ``cuda``.
+        backend: what runs the network.
         pictures: number of frames shown as pictures.
     """
 
@@ -57,6 +58,7 @@ class DemoConfig:
     right: bool = True
     model: Path = DEMO_CHECKPOINT
     device: str = "auto"
+    backend: str = "auto"
     pictures: int = 6
 
 
@@ -88,6 +90,8 @@ class LivePlayer(Protocol):
         rate_hz: float,
         logs: Path,
         progress: Callable[[int], None],
+        backend: str,
+        size: tuple[int, int],
     ) -> Report: ...
 
 
@@ -174,7 +178,9 @@ def _render(config: DriveConfig) -> list[StereoFrame]:
 def _play(
     config: DemoConfig, drive: Sequence[StereoFrame], progress: Callable[[int], None]
 ) -> Report:
-    return play_in_process(drive, config.output / BAG, config.model, config.device, progress)
+    return play_in_process(
+        drive, config.output / BAG, config.model, config.device, progress, config.backend
+    )
 
 
 def _play_live(
@@ -194,6 +200,8 @@ def _play_live(
             rate_hz=config.rate_hz,
             logs=config.output / LOGS,
             progress=progress,
+            backend=config.backend,
+            size=(config.width, config.height),
         )
 
 

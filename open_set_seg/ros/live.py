@@ -66,6 +66,8 @@ def play_live(
     rate_hz: float,
     logs: Path,
     progress: Callable[[int], None],
+    backend: str = "auto",
+    size: tuple[int, int] = (1024, 512),
 ) -> LiveReport:
     """Play a saved drive from one process into a detector in another, and record both.
 
@@ -76,6 +78,8 @@ def play_live(
         rate_hz: frames a second.
         logs: folder for what the two processes write.
         progress: called with the number of frames for which a result has arrived.
+        backend: of the detector.
+        size: width and height of the images.
 
     Raises:
         ProcessError: one of the processes failed; with the end of its log.
@@ -86,7 +90,12 @@ def play_live(
         interrupted = False
         detector = Executable(
             "open_set_seg.ros.node",
-            {"model": model, "device": device},
+            {
+                "model": model,
+                "device": device,
+                "backend": backend,
+                "expected_size": f"{size[0]}x{size[1]}",
+            },
             environment,
             logs / "detector.log",
         )

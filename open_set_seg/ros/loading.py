@@ -16,8 +16,6 @@ from open_set_seg.ros.settings import Settings
 if TYPE_CHECKING:
     from open_set_seg.detector import DetectorConfig
 
-_WARM_UP_SHAPE = (512, 1024, 3)
-
 
 class Detector(Protocol):
     """What the node needs of a detector; ``ObstacleDetector`` is one."""
@@ -88,7 +86,8 @@ def load_detector(settings: Settings) -> LoadedDetector:
         threshold=settings.threshold if settings.score else None,
     )
     # The first inference allocates and compiles: better now than while frames wait and are dropped.
-    segmenter.segment(np.zeros(_WARM_UP_SHAPE, np.uint8))
+    size = segmenter.image_size or settings.expected_size[::-1]
+    segmenter.segment(np.zeros((*size, 3), np.uint8))
     return LoadedDetector(
         detector=ObstacleDetector(segmenter, build_detector_config(settings)),
         label_space=segmenter.label_space,

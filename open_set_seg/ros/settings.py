@@ -6,6 +6,7 @@ ObstacleConfig.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,11 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "backend", "auto", "What runs the network; auto: the fastest that is installed.",
         choices=("auto", "pytorch", "openvino", "cuda_graph"), live=False,
+    ),
+    Parameter(
+        "expected_size", "1024x512",
+        "Images to be ready for at the start, WIDTHxHEIGHT; another size takes longer at first.",
+        live=False,
     ),
     Parameter(
         "image_transport", "raw", "Listen to image, or to image/compressed.",
@@ -132,6 +138,7 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     backend: str = "auto"
+    expected_size: tuple[int, int] = (1024, 512)
     image_transport: str = "raw"
     range_source: str = "disparity"
     max_input_age_s: float = 0.0
@@ -172,6 +179,7 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
         return Settings(
             **{name: full[name] for name in _PLAIN},
             threshold=None if threshold < 0 else threshold,
+            expected_size=_read_size(full["expected_size"]),
             pairing=PairingConfig(
                 tolerance_ns=round(full["sync_tolerance_s"] * 1e9),
                 wait_s=full["disparity_wait_s"] if expects_range else 0.0,
@@ -182,6 +190,13 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
         )
     except ValueError as error:
         raise ParameterError(str(error)) from None
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise ParameterError(f"expected_size = {text!r} must be WIDTHxHEIGHT, such as 1024x512")
+    return int(match[1]), int(match[2])
 
 
 _PLAIN = (

@@ -163,3 +163,10 @@ def test_every_backend_can_be_chosen():
     row = next(row for row in PARAMETERS if row.name == "backend")
     assert row.choices == (AUTOMATIC, *BACKENDS)
     assert row.default == AUTOMATIC
+
+
+def test_the_expected_size_is_width_by_height():
+    assert build_settings({"expected_size": "640x480"}).expected_size == (640, 480)
+    for wrong in ("640", "640x", "0x480", "640 x 480", "-1x2"):
+        with pytest.raises(ParameterError, match="WIDTHxHEIGHT"):
+            build_settings({"expected_size": wrong})
