@@ -62,8 +62,8 @@ setup(
     ext_modules=[
         Extension(
             f"{NAME}.kernels.head",
-            [f"{NAME}/kernels/head.c"],
-            depends=[f"{NAME}/kernels/scores.h"],
+            sorted(glob(f"{NAME}/kernels/*.c")),
+            depends=sorted(glob(f"{NAME}/kernels/*.h")),
             extra_compile_args=KERNEL_FLAGS,
             extra_link_args=["-pthread"],
             libraries=["m"],

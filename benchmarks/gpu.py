@@ -29,9 +29,11 @@ from open_set_seg.backends.protocol import Arithmetic
 from open_set_seg.benchmark.floors import Floor, Rates, measure_rates
 from open_set_seg.benchmark.heads import CLOSED_SET, textbook_head, upsample
 from open_set_seg.benchmark.turns import spread
-from open_set_seg.head import ScoreChannel, _compute_by_tiles, head_backend
+from open_set_seg.head import ScoreChannel, head_backend
+from open_set_seg.head.tiles import compute_by_tiles
 from open_set_seg.kernels import GpuHeadKernel, HeadInputs, KernelChannel
-from open_set_seg.kernels.gpu_head import FORMULAS, Blocks
+from open_set_seg.kernels.gpu_head import Blocks
+from open_set_seg.kernels.requests import FORMULAS
 from open_set_seg.scores import SCORES, ScoreInputs, ScoreStatistics
 
 ARITHMETICS: tuple[Arithmetic, ...] = ("fp16", "bf16")
@@ -161,7 +163,7 @@ def time_head(
     }
     graphs = {name: capture(run, REPEATS) for name, run in variants.items()}
     # It waits for the device, so no graph can hold it.
-    tiled = partial(_compute_by_tiles, ScoreInputs(logits), size, [ScoreChannel("jsd")])
+    tiled = partial(compute_by_tiles, ScoreInputs(logits), size, [ScoreChannel("jsd")])
     graphs["tiled PyTorch, jsd"] = lambda: [tiled() for _ in range(REPEATS)]
     times = _per_head(time_in_turns(graphs, rounds))
     moved = logits.numel() * 2 + math.prod(size) * (1 + 4)

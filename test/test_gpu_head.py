@@ -22,8 +22,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from open_set_seg import head
-from open_set_seg.head import ScoreChannel, compute_channels, head_backend
+from open_set_seg.head import (
+    ScoreChannel,
+    computation,
+    compute_channels,
+    fused,
+    head_backend,
+)
+from open_set_seg.head.tiles import compute_by_tiles
 from open_set_seg.kernels import (
     GpuHeadKernel,
     HeadInputs,
@@ -33,7 +39,8 @@ from open_set_seg.kernels import (
     choose_gpu_head_kernel,
     gpu_head,
 )
-from open_set_seg.kernels.gpu_head import FORMULAS, Blocks
+from open_set_seg.kernels.gpu_head import Blocks
+from open_set_seg.kernels.requests import FORMULAS
 from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs, ScoreStatistics
 
 ON_DEVICE = torch.cuda.is_available()
@@ -73,8 +80,8 @@ def kernel(device):
 @pytest.fixture
 def chosen(kernel, device, monkeypatch):
     """``compute_channels`` runs this kernel, also on a CPU."""
-    monkeypatch.setattr(head, "choose_gpu_head_kernel", lambda _: (kernel, ""))
-    monkeypatch.setattr(head, "_compute_on_cpu", head._compute_on_gpu)
+    monkeypatch.setattr(fused, "choose_gpu_head_kernel", lambda _: (kernel, ""))
+    monkeypatch.setattr(fused, "compute_on_cpu", fused.compute_on_gpu)
     return kernel
 
 
@@ -275,7 +282,7 @@ def test_what_reaches_a_pixel_is_what_pytorch_says_too(device, kernel):
         channel = ScoreChannel("jsd")
         for size in ((16, 28), (4, 7), (2, 14)):
             _, (values,), _ = kernel(HeadInputs(logits), size, channels_of("jsd", None, logits)[:1])
-            known = head._compute_by_tiles(ScoreInputs(logits), size, [channel])[1][0]
+            known = compute_by_tiles(ScoreInputs(logits), size, [channel])[1][0]
             assert torch.equal(values == 1.0, known == 1.0)
 
 
@@ -338,8 +345,8 @@ def test_it_says_what_it_cannot_do(device, kernel):
         assert not kernel.supports(HeadInputs(logits), size)
     assert not kernel.supports(HeadInputs(logits.clone().requires_grad_()), (8, 8))
     for name, temperature in (("op", 2.0), ("sml", 1.0), ("mahalanobis", 1.0), ("jsd", 1e-20)):
-        assert not kernel.knows(HeadInputs(logits), KernelChannel(name, temperature, 1.0))
-    assert kernel.knows(HeadInputs(logits, outlier), KernelChannel("op", 2.0, 1.0))
+        assert not HeadInputs(logits).suffice(KernelChannel(name, temperature, 1.0))
+    assert HeadInputs(logits, outlier).suffice(KernelChannel("op", 2.0, 1.0))
 
 
 def test_the_head_takes_the_kernel_and_pytorch_for_the_rest(chosen, device, monkeypatch):
@@ -355,13 +362,13 @@ def test_the_head_takes_the_kernel_and_pytorch_for_the_rest(chosen, device, monk
     channels = [ScoreChannel(name, score_map=map_of(name, inputs.logits)) for name in SCORED]
     rest = [ScoreChannel("jsd", coarse=True), ScoreChannel("mahalanobis")]
     nearest, maps = compute_channels(read, (7, 28), [*rest, *channels], statistics)
-    expected_nearest, expected = head._compute_by_tiles(
-        read, (7, 28), [*rest, *channels], statistics
-    )
+    expected_nearest, expected = compute_by_tiles(read, (7, 28), [*rest, *channels], statistics)
     assert torch.equal(nearest, expected_nearest)
     for values, known in zip(maps, expected, strict=True):
         torch.testing.assert_close(values, known, rtol=0, atol=2e-5)
-    monkeypatch.setattr(head, "_compute_by_tiles", lambda *_: pytest.fail("PyTorch was asked"))
+    monkeypatch.setattr(
+        computation, "compute_by_tiles", lambda *_: pytest.fail("PyTorch was asked")
+    )
     compute_channels(read, (7, 28), channels, statistics)
     with pytest.raises(pytest.fail.Exception):
         compute_channels(read, (7, 28), rest, statistics)

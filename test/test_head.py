@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_inputs import apply_score, make_inputs, make_statistics
 
-from open_set_seg import head
-from open_set_seg.head import ScoreChannel, compute_channels, open_set_head, reference_head
+from open_set_seg.head import (
+    ScoreChannel,
+    compute_channels,
+    fused,
+    open_set_head,
+    reference_head,
+    tiles,
+)
 from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs, jsd
 
 MAP = LogisticMap(-3.0, 2.0)
@@ -71,7 +77,7 @@ def test_tiles_equal_the_definition_at_any_size(source, size, classes, score, se
 def test_the_tile_height_does_not_matter(rows, monkeypatch):
     logits = torch.randn(1, 12, 17, 23) * 4
     nearest, anomaly = open_set_head(logits, (67, 91))
-    monkeypatch.setattr(head, "TILE_ROWS", rows)
+    monkeypatch.setattr(tiles, "TILE_ROWS", rows)
     again, same = open_set_head(logits, (67, 91))
     assert torch.equal(again, nearest)
     torch.testing.assert_close(same, anomaly, rtol=0, atol=2e-6)
@@ -252,7 +258,7 @@ def test_an_input_that_is_no_number_makes_the_pixels_of_its_readers_unknown(
 ):
     """Whatever computes it, and only those of its readers."""
     if not kernel:
-        monkeypatch.setattr(head, "choose_head_kernel", lambda: (None, "taken away"))
+        monkeypatch.setattr(fused, "choose_head_kernel", lambda: (None, "taken away"))
     statistics, size = make_statistics(kind=torch.float32), (24, 32)
     channels = [ScoreChannel(name), ScoreChannel(name, score_map=MAP), ScoreChannel("jsd")]
     maxima = (1.0 if SCORES[name].bounded else math.inf, 1.0, 1.0)

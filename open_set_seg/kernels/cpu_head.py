@@ -7,75 +7,74 @@ import functools
 import logging
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from open_set_seg.kernels.requests import (
+    FORMULAS,
+    HeadInputs,
+    HeadMaps,
+    KernelChannel,
+    NotBuiltError,
+    UnknownRule,
+)
 from open_set_seg.kernels.wish import BACKEND_VARIABLE, wants_pytorch
 
 logger = logging.getLogger(__name__)
 
 LIBRARY = Path(__file__).with_name("head.so")
-MAX_CLASSES = 254
 # Positions along an axis are 32-bit integers in the kernel.
 MAX_SIZE = 2**30
-# Within these, 1 / T and T times a logit are ordinary float32 numbers.
-TEMPERATURES = (1e-6, 1e6)
 
-# As in ``enum score`` of scores.h.
-_SCORES = {"jsd": 0, "msp": 1, "entropy": 2, "max_logit": 3, "energy": 4}
+# As in ``enum formula`` of head.h.
+_FORMULAS = (
+    *("jsd", "msp", "entropy", "kl", "max_logit", "energy"),
+    *("sml", "op", "op_ms", "dense_hybrid"),
+)
 _DONE, _NOT_FINITE = 0, 1
 _LEVELS = ("SSE2", "AVX2", "AVX-512")
-
-
-class NotBuiltError(RuntimeError):
-    """There is no usable shared object; the message says why."""
-
-
-@dataclass(frozen=True)
-class KernelChannel:
-    """One map to compute.
-
-    Attributes:
-        score: name of the score.
-        temperature: its T.
-        maximum: instead of a larger value or NaN.
-        logistic: location and scale of the map that publishes it; None: the score as it is.
-    """
-
-    score: str
-    temperature: float
-    maximum: float
-    logistic: tuple[float, float] | None = None
 
 
 class _Channel(ctypes.Structure):
     _fields_ = (
         ("values", ctypes.c_void_p),
-        ("score", ctypes.c_int32),
+        ("formula", ctypes.c_int32),
         ("published", ctypes.c_int32),
         ("temperature", ctypes.c_double),
         ("location", ctypes.c_double),
         ("scale", ctypes.c_double),
         ("maximum", ctypes.c_float),
-        ("coefficients", ctypes.c_float * 6),
+        ("coefficients", ctypes.c_float * 7),
     )
+
+
+class _Planes(ctypes.Structure):
+    _fields_ = (("values", ctypes.c_void_p), ("strides", ctypes.c_int64 * 4))
 
 
 class _Request(ctypes.Structure):
     _fields_ = (
-        ("logits", ctypes.c_void_p),
+        ("logits", _Planes),
+        ("outlier", _Planes),
         ("shape", ctypes.c_int64 * 4),
-        ("strides", ctypes.c_int64 * 4),
         ("size", ctypes.c_int64 * 2),
+        ("class_mean", ctypes.c_void_p),
+        ("class_deviation", ctypes.c_void_p),
         ("nearest", ctypes.c_void_p),
+        ("labels", ctypes.c_void_p),
         ("channels", ctypes.c_void_p),
         ("channel_count", ctypes.c_int32),
         ("threads", ctypes.c_int32),
         ("level", ctypes.c_int32),
+        ("unknown", ctypes.c_int32),
+        ("threshold", ctypes.c_float),
     )
+
+
+# What the library must say of itself, or it was built from other sources.
+_LAYOUT = (ctypes.sizeof(_Request), ctypes.sizeof(_Channel), len(_FORMULAS))
 
 
 class HeadKernel:
@@ -99,8 +98,12 @@ class HeadKernel:
             self._library = ctypes.CDLL(str(library))
             self._run = self._library.open_set_head
             self.best_level = int(self._library.open_set_head_best_level())
+            layout = (ctypes.c_int32 * len(_LAYOUT))()
+            self._library.open_set_head_layout(layout)
         except (OSError, AttributeError) as error:
             raise NotBuiltError(f"the C kernel does not load: {error}") from error
+        if tuple(layout) != _LAYOUT:
+            raise NotBuiltError("the C kernel is of another version: install the package again")
         self.level = self.best_level if level is None else level
         if not 0 <= self.level <= self.best_level:
             raise ValueError(f"level {level} is not one of 0 to {self.best_level}")
@@ -111,64 +114,67 @@ class HeadKernel:
         machine = platform.machine()
         return _LEVELS[self.level] if machine in ("x86_64", "AMD64") else machine
 
-    def supports(
-        self, logits: Tensor, size: tuple[int, int], channels: Sequence[KernelChannel]
-    ) -> bool:
-        """Whether this kernel can do it: logits on a CPU that need no gradient, known scores."""
+    def supports(self, inputs: HeadInputs, size: tuple[int, int]) -> bool:
+        """Whether this kernel can read it: on a CPU, known types and sizes, no gradient wanted."""
         return (
-            logits.device.type == "cpu"
-            and logits.dtype in (torch.float32, torch.bfloat16, torch.float16)
-            and 2 <= logits.shape[1] <= MAX_CLASSES
-            and min(*logits.shape, *size) > 0
-            and max(*logits.shape, *size) <= MAX_SIZE
-            and not (logits.requires_grad and torch.is_grad_enabled())
-            and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-            and not torch.compiler.is_compiling()
-            and all(
-                c.score in _SCORES and TEMPERATURES[0] <= c.temperature <= TEMPERATURES[1]
-                for c in channels
-            )
+            inputs.logits.device.type == "cpu"
+            and inputs.are_readable()
+            and min(size) > 0
+            and max(*inputs.logits.shape, *size) <= MAX_SIZE
         )
 
     def __call__(
-        self, logits: Tensor, size: tuple[int, int], channels: Sequence[KernelChannel], threads: int
-    ) -> tuple[Tensor, list[Tensor], bool]:
+        self,
+        inputs: HeadInputs,
+        size: tuple[int, int],
+        channels: Sequence[KernelChannel],
+        threads: int,
+        unknown: UnknownRule | None = None,
+    ) -> tuple[HeadMaps, bool]:
         """Upsample bilinearly (half-pixel centres), take the arg-max, score.
 
         Args:
-            logits: (B, K, h, w) float32 in any memory layout.
+            inputs: that this kernel supports and that suffice for the channels.
             size: (H, W) of the results.
             channels: what to compute.
             threads: at most so many work at once; the result does not depend on it.
+            unknown: writes labels too, if there is a channel.
 
         Returns:
-            nearest: (B, H, W) uint8, ties to the lower class.
-            maps: (B, H, W) float32 each, in the order of ``channels``.
-            finite: whether every logit that was read is; where one is not, the pixels that it
+            maps: values are float32.
+            finite: whether every number that was read is; where one is not, the pixels that it
                 reaches hold nothing of use.
 
         Raises:
             MemoryError: no room for a few rows of logits.
         """
-        shape = (logits.shape[0], *size)
+        inputs = _prepare(inputs.without_unread(channels))
+        shape = (inputs.logits.shape[0], *size)
         nearest = torch.empty(shape, dtype=torch.uint8)
-        maps = [torch.empty(shape, dtype=torch.float32) for _ in channels]
-        entries = (_Channel * len(channels))(*map(_entry, channels, maps))
+        labels = torch.empty_like(nearest) if unknown and channels else None
+        maps = HeadMaps(nearest, [torch.empty(shape) for _ in channels], labels)
+        entries = (_Channel * len(channels))(*map(_enter, channels, maps.values))
         request = _Request(
-            logits=logits.data_ptr(),
-            shape=(ctypes.c_int64 * 4)(*logits.shape),
-            strides=(ctypes.c_int64 * 4)(*logits.stride()),
-            size=(ctypes.c_int64 * 2)(*size),
-            nearest=nearest.data_ptr(),
+            logits=_lay_out(inputs.logits),
+            outlier=_lay_out(inputs.outlier_logits),
+            shape=tuple(inputs.logits.shape),
+            size=size,
+            class_mean=_address(inputs.class_mean),
+            class_deviation=_address(inputs.class_deviation),
+            nearest=_address(nearest),
+            labels=_address(labels),
             channels=ctypes.addressof(entries),
             channel_count=len(channels),
             threads=threads,
             level=self.level,
+            unknown=unknown.label if unknown else 0,
+            threshold=unknown.threshold if unknown else 0.0,
         )
         result = self._run(ctypes.byref(request))
         if result not in (_DONE, _NOT_FINITE):
-            raise MemoryError(f"the open-set head found no memory for logits {tuple(logits.shape)}")
-        return nearest, maps, result == _DONE
+            found = tuple(inputs.logits.shape)
+            raise MemoryError(f"the open-set head found no memory for logits {found}")
+        return maps, result == _DONE
 
 
 @functools.cache
@@ -189,11 +195,28 @@ def choose_head_kernel() -> tuple[HeadKernel | None, str]:
     return kernel, ""
 
 
-def _entry(channel: KernelChannel, values: Tensor) -> _Channel:
+def _prepare(inputs: HeadInputs) -> HeadInputs:
+    """All in float32, and the statistics in one piece."""
+    logits, outlier, *fitted = (None if one is None else one.detach().float() for one in inputs)
+    assert logits is not None
+    return HeadInputs(
+        logits, outlier, *(one if one is None else one.contiguous() for one in fitted)
+    )
+
+
+def _address(values: Tensor | None) -> int | None:
+    return None if values is None else values.data_ptr()
+
+
+def _lay_out(values: Tensor | None) -> _Planes:
+    return _Planes() if values is None else _Planes(values.data_ptr(), tuple(values.stride()))
+
+
+def _enter(channel: KernelChannel, values: Tensor) -> _Channel:
     location, scale = channel.logistic or (0.0, 1.0)
     return _Channel(
         values=values.data_ptr(),
-        score=_SCORES[channel.score],
+        formula=_FORMULAS.index(FORMULAS[channel.score]),
         published=channel.logistic is not None,
         temperature=channel.temperature,
         location=location,

@@ -9,75 +9,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from open_set_seg.kernels.cpu_head import MAX_CLASSES, TEMPERATURES, KernelChannel, NotBuiltError
+from open_set_seg.kernels.requests import (
+    FORMULAS,
+    HeadInputs,
+    HeadMaps,
+    KernelChannel,
+    NotBuiltError,
+    UnknownRule,
+)
 from open_set_seg.kernels.wish import BACKEND_VARIABLE, wants_pytorch
 
 logger = logging.getLogger(__name__)
 
-# Scores and the formulas behind them: some are one formula by two names.
-FORMULAS = {
-    "jsd": "jsd",
-    "msp": "msp",
-    "entropy": "entropy",
-    "reverse_kl": "entropy",
-    "kl": "kl",
-    "max_logit": "max_logit",
-    "energy": "energy",
-    "generative": "energy",
-    "op": "op",
-    "discriminative": "op",
-    "op_ms": "op_ms",
-    "dense_hybrid": "dense_hybrid",
-    "sml": "sml",
-}
-_OUTLIER_FORMULAS = ("op", "op_ms", "dense_hybrid")
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # Of instances, in the second and third dimension of a grid.
 _MAX_GRID = 65535
 _LN2 = math.log(2.0)
-
-
-class HeadInputs(NamedTuple):
-    """What the program reads.
-
-    Attributes:
-        logits: (B, K, h, w), float32, bfloat16 or float16 in any memory layout.
-        outlier_logits: (B, 2, h, w) likewise, inlier and outlier, for the scores that read them.
-        class_mean: (K,), of the largest logit by class, for ``sml``.
-        class_deviation: (K,), its standard deviation.
-    """
-
-    logits: Tensor
-    outlier_logits: Tensor | None = None
-    class_mean: Tensor | None = None
-    class_deviation: Tensor | None = None
-
-
-class HeadMaps(NamedTuple):
-    """What the program writes.
-
-    Attributes:
-        nearest: (B, H, W) uint8, ties to the lower class.
-        values: (B, H, W) of every channel, free of NaN.
-        labels: (B, H, W) uint8, by the first channel's values; None where no rule was given.
-    """
-
-    nearest: Tensor
-    values: list[Tensor]
-    labels: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class UnknownRule:
-    """The rule of labels: where the first channel is above ``threshold``, ``label`` is written."""
-
-    threshold: float
-    label: int
 
 
 @dataclass(frozen=True)
@@ -111,33 +61,13 @@ class GpuHeadKernel:
 
     def supports(self, inputs: HeadInputs, size: tuple[int, int]) -> bool:
         """Whether this kernel can read it: known types and sizes, and no gradient is wanted."""
-        batch, classes, height, width = inputs.logits.shape
-        outlier = inputs.outlier_logits
-        read = [inputs.logits] if outlier is None else [inputs.logits, outlier]
+        batch, _, height, width = inputs.logits.shape
         return (
-            all(one.dtype in _DTYPES and one.device == inputs.logits.device for one in read)
-            and 2 <= classes <= MAX_CLASSES
-            and min(*inputs.logits.shape, *size) > 0
+            inputs.are_readable()
+            and min(size) > 0
             # Positions are 32-bit whole numbers.
             and 2 * max(size[0] * height, size[1] * width) < 2**31
             and max(batch, size[0]) <= _MAX_GRID
-            and not (any(one.requires_grad for one in read) and torch.is_grad_enabled())
-            and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-            and not torch.compiler.is_compiling()
-        )
-
-    def knows(self, inputs: HeadInputs, channel: KernelChannel) -> bool:
-        """Whether this kernel can compute it from what is there."""
-        formula = FORMULAS.get(channel.score)
-        needed: tuple[Tensor | None, ...] = ()
-        if formula in _OUTLIER_FORMULAS:
-            needed = (inputs.outlier_logits,)
-        elif formula == "sml":
-            needed = (inputs.class_mean, inputs.class_deviation)
-        return (
-            formula is not None
-            and TEMPERATURES[0] <= channel.temperature <= TEMPERATURES[1]
-            and all(one is not None for one in needed)
         )
 
     def __call__(
@@ -160,8 +90,7 @@ class GpuHeadKernel:
             unknown: writes labels too.
             dtype: of the values, float32 or float16; labels come from float32.
         """
-        if not any(FORMULAS[channel.score] in _OUTLIER_FORMULAS for channel in channels):
-            inputs = inputs._replace(outlier_logits=None)
+        inputs = inputs.without_unread(channels)
         fitted = [
             None if one is None else one.to(inputs.logits.device, torch.float32).contiguous()
             for one in (inputs.class_mean, inputs.class_deviation)

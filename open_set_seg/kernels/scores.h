@@ -1,142 +1,119 @@
-/* Anomaly scores of LANES pixels at once: the formulas of scores.py in float arithmetic.
+/* Anomaly scores of STEP pixels: the formulas of open_set_seg.scores in float arithmetic.
  *
- * Every loop over LANES has a constant length and no branch, so that any compiler vectorises it. */
-#include <float.h>
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
-#error "the roundings below need float arithmetic in float"
-#endif
-
-#define LANES 16
+ * Logarithms have base 2; the coefficients bring them to base e. */
 #define GROUP 32 /* classes that are summed apart, so that 254 roundings do not add up */
-#define LN2 0.69314718055994530942
-#define INLINE static inline __attribute__((always_inline))
-#define EACH(i, n) for (int i = 0; i < (n); i++)
+#define STEP 32  /* pixels that go through a loop over the classes before the next loop begins */
+#define BLOCKS (STEP / LANES)
 
-enum score { JSD, MSP, ENTROPY, MAX_LOGIT, ENERGY };
-
-/* One map to compute; the coefficients are filled in here. */
 typedef struct {
-    float *values; /* (batch, rows, columns) */
-    int32_t score, published;
-    double temperature, location, scale; /* the last two: of the logistic map, if published */
-    float maximum;                       /* instead of a larger value or NaN */
-    float factor, offset, divergence, mixture, slope, shift;
-} channel;
+    int64_t classes;
+    floats *z, *e; /* (BLOCKS, classes): logits, and exp((z - maximum) / T) by the last channel */
+    floats maximum[BLOCKS], margin[BLOCKS]; /* largest logit; outlier logit less inlier logit */
+    ints nearest[BLOCKS];
+    float factor;                         /* 1 / T to base 2 of what follows; 0: there is nothing */
+    floats sum[BLOCKS], moment[BLOCKS];   /* of e, and of e log2(e) */
+} pixels;
 
-INLINE int32_t bits_of(float x) {
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-INLINE float float_of(int32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-INLINE float at_least(float x, float low) { return x < low ? low : x; }
-INLINE float at_most(float x, float high) { return x > high ? high : x; }
-
-/* 2^y for |y| <= 125, relative error 2e-7: minimax polynomial on [-1/2, 1/2]. */
-INLINE float power_of_two(float y) {
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    float rounded = y + magic;
-    float f = y - (rounded - magic);
-    float p = 9.67151279e-3f + f * 1.32647273e-3f;
-    p = 1.0f + f * (0.693146978f + f * (0.240222421f + f * (5.55073374e-2f + f * p)));
-    return float_of(bits_of(p) + (int32_t)((uint32_t)bits_of(rounded) << 23));
-}
-
-/* log2(u) for finite u >= 1, absolute error 6e-8 plus rounding: minimax on [sqrt(1/2), sqrt(2)]. */
-INLINE float log_two(float u) {
-    int32_t exponent = (bits_of(u) - 0x3f3504f3) >> 23;
-    float q = float_of(bits_of(u) - (int32_t)((uint32_t)exponent << 23)) - 1.0f;
-    float p = 0.28670745f + q * (-0.25006906f + q * (0.23689046f + q * -0.14574452f));
-    p = 1.44269477f + q * (-0.72135715f + q * (0.48093945f + q * (-0.36008721f + q * p)));
-    return (float)exponent + q * p;
-}
-
-/* e = exp((z - maximum) / T), their sum, and the sum of e log2(e). */
-INLINE void exponentials(const float *restrict z, const float *restrict maximum, int64_t classes,
-                         float factor, float *restrict e, float *restrict sum,
-                         float *restrict moment) {
-    EACH(i, LANES) sum[i] = moment[i] = 0.0f;
-    for (int64_t begin = 0; begin < classes; begin += GROUP) {
-        float part[LANES] = {0}, moment_part[LANES] = {0};
-        int64_t end = begin + GROUP < classes ? begin + GROUP : classes;
-        for (int64_t k = begin; k < end; k++, z += LANES, e += LANES)
-            EACH(i, LANES) {
-                float y = at_least((z[i] - maximum[i]) * factor, -125.0f);
-                e[i] = power_of_two(y);
-                part[i] += e[i];
-                moment_part[i] += e[i] * y;
-            }
-        EACH(i, LANES) sum[i] += part[i], moment[i] += moment_part[i];
+INLINE void sum_exponentials(pixels *p, int b, const channel *c) {
+    const floats factor = all(c->factor), lowest = all(c->lowest), maximum = p->maximum[b];
+    const floats *z = p->z + b * p->classes;
+    floats *e = p->e + b * p->classes, sum = {0}, moment = {0};
+    for (int64_t begin = 0; begin < p->classes; begin += GROUP) {
+        int64_t end = begin + GROUP < p->classes ? begin + GROUP : p->classes;
+        floats part = {0}, moment_part = {0};
+        for (int64_t k = begin; k < end; k++) {
+            floats d = larger(lowest, z[k] - maximum), one = power_of_two(d, factor);
+            e[k] = one;
+            part += one;
+            moment_part += one * d;
+        }
+        sum += part, moment += moment_part;
     }
+    p->sum[b] = sum, p->moment[b] = moment * factor;
 }
 
 /* Sum of (1 + t) log2(1 + t) with t = classes * e / sum. */
-INLINE void mixture_of(const float *restrict e, const float *restrict sum, int64_t classes,
-                       float *restrict mixture) {
-    float ratio[LANES];
-    EACH(i, LANES) ratio[i] = (float)classes / sum[i], mixture[i] = 0.0f;
-    for (int64_t begin = 0; begin < classes; begin += GROUP) {
-        float part[LANES] = {0};
-        int64_t end = begin + GROUP < classes ? begin + GROUP : classes;
-        for (int64_t k = begin; k < end; k++, e += LANES)
-            EACH(i, LANES) {
-                float u = 1.0f + e[i] * ratio[i];
-                part[i] += u * log_two(u);
-            }
-        EACH(i, LANES) mixture[i] += part[i];
+INLINE floats sum_mixture(const pixels *p, int b) {
+    const floats ratio = (float)p->classes / p->sum[b], *e = p->e + b * p->classes;
+    floats mixture = {0};
+    for (int64_t begin = 0; begin < p->classes; begin += GROUP) {
+        int64_t end = begin + GROUP < p->classes ? begin + GROUP : p->classes;
+        floats part = {0};
+        for (int64_t k = begin; k < end; k++) {
+            floats u = 1.0f + e[k] * ratio;
+            part += u * log_two(u);
+        }
+        mixture += part;
+    }
+    return mixture;
+}
+
+/* Half the mean of z - maximum over the classes: the whole of it may be no float. */
+INLINE floats half_distance(const pixels *p, int b) {
+    const floats share = all(1.0f / (float)p->classes), half = 0.5f * p->maximum[b];
+    const floats *z = p->z + b * p->classes;
+    floats mean = {0};
+    for (int64_t begin = 0; begin < p->classes; begin += GROUP) {
+        int64_t end = begin + GROUP < p->classes ? begin + GROUP : p->classes;
+        floats part = {0};
+        for (int64_t k = begin; k < end; k++) part += (0.5f * z[k] - half) * share;
+        mean += part;
+    }
+    return mean;
+}
+
+/* 1 / (1 + 2^-y). Bounds stand first in larger and smaller, so that NaN stays NaN. */
+INLINE floats sigmoid(floats y) {
+    y = smaller(all(125.0f), larger(all(-125.0f), y));
+    return 1.0f / (1.0f + power_of_two(y, all(-1.0f)));
+}
+
+/* log2 of that, without loss of digits where it is near 0 or 1. */
+INLINE floats log_sigmoid(floats y) {
+    floats distance = larger(all(-125.0f), smaller(y, -y));
+    return smaller((floats){0}, y) - log_two(1.0f + power_of_two(distance, all(1.0f)));
+}
+
+INLINE floats standardise(const request *q, const pixels *p, int b) {
+    floats mean, deviation;
+    EACH(i, LANES) {
+        mean[i] = q->class_mean[p->nearest[b][i]];
+        deviation[i] = q->class_deviation[p->nearest[b][i]];
+    }
+    return (mean - p->maximum[b]) / deviation;
+}
+
+/* The formulas; what the coefficients are is said in fill_coefficients. */
+INLINE floats score(const request *q, const channel *c, const pixels *p, int b) {
+    const floats zero = {0}, sum = p->sum[b], maximum = p->maximum[b];
+    const floats margin = p->margin[b] * c->factor;
+    switch (c->formula) {
+    case JSD: {
+        floats entropy = log_two(sum) - p->moment[b] / sum;
+        return larger(zero, c->offset + c->first * entropy + c->second * sum_mixture(p, b));
+    }
+    case MSP: return 1.0f - 1.0f / sum;
+    case ENTROPY: return larger(zero, c->first * (log_two(sum) - p->moment[b] / sum));
+    case KL:
+        return smaller(zero, c->offset + c->first * log_two(sum) + c->second * half_distance(p, b));
+    case MAX_LOGIT: return c->first * maximum;
+    case ENERGY: return c->first * log_two(sum) - maximum;
+    case SML: return standardise(q, p, b);
+    case OP: return sigmoid(margin);
+    case OP_MS: return sigmoid(margin) * (1.0f - 1.0f / sum);
+    default: return c->first * (log_two(sum) - log_sigmoid(margin)) - maximum; /* DENSE_HYBRID */
     }
 }
 
-/* The formulas of scores.py; logarithms have base 2, the coefficients bring them to base e. */
-INLINE void anomaly(const channel *c, const float *restrict z, const float *restrict maximum,
-                    int64_t classes, float *restrict e, float *restrict v) {
-    float sum[LANES], moment[LANES], mixture[LANES];
-    if (c->score != MAX_LOGIT) exponentials(z, maximum, classes, c->factor, e, sum, moment);
-    if (c->score == JSD) {
-        mixture_of(e, sum, classes, mixture);
-        EACH(i, LANES) {
-            float entropy = log_two(sum[i]) - moment[i] / sum[i];
-            v[i] = at_least(c->offset + c->divergence * entropy + c->mixture * mixture[i], 0.0f);
-        }
-    } else if (c->score == MSP) {
-        EACH(i, LANES) v[i] = 1.0f - 1.0f / sum[i];
-    } else if (c->score == ENTROPY) {
-        EACH(i, LANES) {
-            v[i] = at_least((log_two(sum[i]) - moment[i] / sum[i]) * c->divergence, 0.0f);
-        }
-    } else if (c->score == MAX_LOGIT) {
-        EACH(i, LANES) v[i] = maximum[i] * c->divergence;
-    } else {
-        EACH(i, LANES) v[i] = c->divergence * log_two(sum[i]) - maximum[i];
+INLINE void compute_channel(const request *q, const channel *c, pixels *p, float *out) {
+    int exponential = c->formula != MAX_LOGIT && c->formula != SML && c->formula != OP;
+    if (exponential && p->factor != c->factor) {
+        EACH(b, BLOCKS) sum_exponentials(p, b, c);
+        p->factor = c->factor;
     }
-    if (c->published) EACH(i, LANES) {
-            float y = at_most(at_least(c->shift - v[i] * c->slope, -125.0f), 125.0f);
-            v[i] = 1.0f / (1.0f + power_of_two(y));
-        }
-    EACH(i, LANES) v[i] = v[i] <= c->maximum ? v[i] : c->maximum; /* NaN is not <= anything */
-}
-
-static void fill_coefficients(channel *c, double classes) {
-    double jsd_maximum = LN2 + 0.5 * log(classes) - (classes + 1) / (2 * classes) * log1p(classes);
-    c->factor = (float)(1.0 / (LN2 * c->temperature));
-    c->offset = (float)(1.0 - (LN2 + 0.5 * log(classes)) / jsd_maximum);
-    c->mixture = (float)(LN2 / (2 * classes * jsd_maximum));
-    const double divergence[] = {
-        [JSD] = 0.5 * LN2 / jsd_maximum,   [MSP] = 0.0,
-        [ENTROPY] = LN2 / log(classes),    [MAX_LOGIT] = -1.0 / c->temperature,
-        [ENERGY] = -LN2 * c->temperature,
-    };
-    c->divergence = (float)divergence[c->score];
-    c->slope = (float)(1.0 / (LN2 * c->scale));
-    c->shift = (float)(c->location / (LN2 * c->scale));
+    EACH(b, BLOCKS) {
+        floats value = score(q, c, p, b);
+        if (c->published) value = sigmoid(value * c->slope - c->shift);
+        store(out + b * LANES, smaller(value, all(c->maximum)));
+    }
 }
