@@ -18,6 +18,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -26,12 +27,17 @@ from benchmarks.machine import ROOT, save_result
 from open_set_seg.benchmark.floors import measure_bandwidth
 from open_set_seg.benchmark.heads import textbook_head
 from open_set_seg.benchmark.turns import median_ratio, spread, take_turns
-from open_set_seg.head import ScoreChannel, _compute_by_tiles, head_backend
-from open_set_seg.kernels import HeadKernel, KernelChannel
+from open_set_seg.head import ScoreChannel, UnknownRule, compute_channels, head_backend
+from open_set_seg.head.tiles import compute_by_tiles
+from open_set_seg.kernels import HeadInputs, HeadKernel, HeadMaps, KernelChannel
 from open_set_seg.scores import SCORES, ScoreInputs
 
-# The scores that the five columns of earlier results hold.
-KERNEL_SCORES = ("jsd", "msp", "entropy", "max_logit", "energy")
+# One for each formula that the kernel knows.
+KERNEL_SCORES = (
+    *("jsd", "msp", "entropy", "kl", "max_logit", "energy"),
+    *("sml", "op", "op_ms", "dense_hybrid"),
+)
+RULE = UnknownRule(threshold=0.5, label=255)
 Variants = dict[str, Callable[[], Any]]
 
 
@@ -77,6 +83,12 @@ def make_logits(classes: int, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(coarse, size=(size[0] // 4, size[1] // 4), mode="bicubic")
 
 
+def make_inputs(logits: Tensor) -> HeadInputs:
+    """With an outlier head and the statistics that standardise the largest logit."""
+    mean, deviation = torch.full((2, logits.shape[1]), 2.0)
+    return HeadInputs(logits, logits[:, :2].flip(dims=(3,)).contiguous(), mean, deviation)
+
+
 def make_variants(logits: Tensor, size: tuple[int, int], threads: int) -> Variants:
     """Name -> what to time."""
 
@@ -84,31 +96,49 @@ def make_variants(logits: Tensor, size: tuple[int, int], threads: int) -> Varian
         return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
     jsd, inputs = [_channel("jsd")], ScoreInputs(logits)
-    kernel = HeadKernel()
-    channels_last = logits.contiguous(memory_format=torch.channels_last)
-    odd = (size[0] - 1, size[1] - 1)
+    coarse = ScoreChannel("jsd", coarse=True)
     variants: Variants = {
         "textbook": lambda: textbook_head(logits, size),
         "closed set: upsample + argmax": lambda: upsample().argmax(dim=1),
         "closed set: upsample + max": lambda: upsample().max(dim=1),
-        "tiled PyTorch, jsd": lambda: _compute_by_tiles(inputs, size, [ScoreChannel("jsd")]),
-        "kernel, arg-max alone": lambda: kernel(logits, size, [], threads),
-        **{
-            f"kernel, {name}": partial(kernel, logits, size, [_channel(name)], threads)
-            for name in KERNEL_SCORES
-        },
-        "kernel, all five scores": lambda: kernel(
-            logits, size, [_channel(name) for name in KERNEL_SCORES], threads
+        "tiled PyTorch, jsd": lambda: compute_by_tiles(inputs, size, [ScoreChannel("jsd")]),
+        "coarse jsd: kernel's arg-max, PyTorch's score of the grid": lambda: compute_channels(
+            inputs, size, [coarse]
         ),
-        "kernel, jsd, channels-last logits": lambda: kernel(channels_last, size, jsd, threads),
-        "kernel, jsd, one row and column less": lambda: kernel(logits, odd, jsd, threads),
-        "kernel, jsd, one thread": lambda: kernel(logits, size, jsd, 1),
+        **_make_kernel_variants(HeadKernel(), make_inputs(logits), size, threads),
     }
-    for level in range(kernel.best_level):
+    for level in range(HeadKernel().best_level):
         lower = HeadKernel(level=level)
         name = f"kernel, jsd, {lower.instructions} only"
-        variants[name] = partial(lower, logits, size, jsd, threads)
+        variants[name] = partial(lower, HeadInputs(logits), size, jsd, threads)
     return variants
+
+
+def _make_kernel_variants(
+    kernel: HeadKernel, inputs: HeadInputs, size: tuple[int, int], threads: int
+) -> Variants:
+    jsd, channels = [_channel("jsd")], [_channel(name) for name in KERNEL_SCORES]
+    last = HeadInputs(inputs.logits.contiguous(memory_format=torch.channels_last))
+    odd = (size[0] - 1, size[1] - 1)
+
+    def label_after() -> Any:
+        maps: HeadMaps = kernel(inputs, size, jsd, threads)[0]
+        anomaly, nearest = maps.values[0].numpy(), maps.nearest.numpy()
+        return np.where(anomaly > RULE.threshold, np.uint8(RULE.label), nearest)
+
+    return {
+        "kernel, arg-max alone": lambda: kernel(inputs, size, [], threads),
+        **{
+            f"kernel, {name}": partial(kernel, inputs, size, [channel], threads)
+            for name, channel in zip(KERNEL_SCORES, channels, strict=True)
+        },
+        "kernel, all ten formulas": lambda: kernel(inputs, size, channels, threads),
+        "kernel, jsd and labels": lambda: kernel(inputs, size, jsd, threads, RULE),
+        "kernel, jsd, then labels by numpy": label_after,
+        "kernel, jsd, channels-last logits": lambda: kernel(last, size, jsd, threads),
+        "kernel, jsd, one row and column less": lambda: kernel(inputs, odd, jsd, threads),
+        "kernel, jsd, one thread": lambda: kernel(inputs, size, jsd, 1),
+    }
 
 
 def compare_with_definition(
@@ -116,8 +146,8 @@ def compare_with_definition(
 ) -> dict[str, dict[str, float]]:
     """Largest difference of JSD, and the labels that differ, from the textbook in float64."""
     labels, expected = textbook_head(logits.double(), size)
-    nearest, (values,), _ = HeadKernel()(logits, size, [_channel("jsd")], threads)
-    tiled, (tiled_values,) = _compute_by_tiles(ScoreInputs(logits), size, [ScoreChannel("jsd")])
+    (nearest, (values,), _), _ = HeadKernel()(HeadInputs(logits), size, [_channel("jsd")], threads)
+    tiled, (tiled_values,) = compute_by_tiles(ScoreInputs(logits), size, [ScoreChannel("jsd")])
     return {
         name: {
             "jsd": float((score - expected).abs().max()),
