@@ -22,7 +22,7 @@ from open_set_seg.backends import (
 from open_set_seg.backends.transfer import download
 from open_set_seg.checkpoint import CheckpointMetadata, is_exported
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
-from open_set_seg.head import ScoreChannel, compute_channels
+from open_set_seg.head import ScoreChannel, UnknownRule, label_channels
 from open_set_seg.interventions import Intervention
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.models import PixelClassifier, SegmentationOutput
@@ -216,7 +216,7 @@ class OpenSetSegmenter:
         check_image(rgb)
         self.check_scores(scores)
         wanted = {name: _Request(self._read(name)) for name in scores}
-        nearest, maps = self._infer(rgb, tuple(dict.fromkeys(wanted.values())))
+        nearest, maps, _ = self._infer(rgb, tuple(dict.fromkeys(wanted.values())))
         return nearest, {name: maps[request] for name, request in wanted.items()}
 
     def segment_with_scores(
@@ -233,9 +233,10 @@ class OpenSetSegmenter:
         wanted = {name: _Request(self._read(name)) for name in scores}
         # A bounded score is published as it is, so its map may be wanted twice.
         requests = tuple(dict.fromkeys([self._published, *wanted.values()]))
-        nearest, maps = self._infer(rgb, requests)
+        nearest, maps, labels = self._infer(rgb, requests, threshold)
         anomaly = maps[self._published]
-        labels = label_pixels(nearest, anomaly, threshold, self.label_space)
+        if labels is None:
+            labels = label_pixels(nearest, anomaly, threshold, self.label_space)
         prediction = Prediction(labels, anomaly, nearest, threshold)
         return prediction, {name: maps[request] for name, request in wanted.items()}
 
@@ -289,29 +290,34 @@ class OpenSetSegmenter:
             )
 
     def _infer(
-        self, rgb: ImageRGB, requests: Sequence[_Request]
-    ) -> tuple[LabelImage, dict[_Request, FloatImage]]:
+        self, rgb: ImageRGB, requests: Sequence[_Request], threshold: float | None = None
+    ) -> tuple[LabelImage, dict[_Request, FloatImage], LabelImage | None]:
+        """Nearest classes, maps, and labels by the first request where the head can make them."""
+        rule: UnknownRule | None = None
+        if threshold is not None and requests[0].is_of_head:
+            rule = UnknownRule(threshold, self.label_space.unknown_id)
         with torch.inference_mode():
             whole = any(request.scoring.needs_network for request in requests)
             plain = self._runner.choose(whole)(rgb)
             # The plain pass comes first: its classes are the frame's, whatever a score asks for.
             order = dict.fromkeys([None, *(request.scoring.intervention for request in requests)])
-            known: Tensor | None = None
+            known: list[Tensor] = []
             computed: dict[_Request, Tensor] = {}
             for intervention in order:
                 inputs = self._intervene(intervention, rgb, plain)
                 mine = [r for r in requests if r.scoring.intervention == intervention]
                 channels = [request.channel for request in mine]
-                classes, found = compute_channels(inputs, rgb.shape[:2], channels, self._statistics)
-                known = classes[0] if known is None else known
+                classes, found, labels = label_channels(
+                    inputs, rgb.shape[:2], channels, None if known else rule, self._statistics
+                )
+                if not known:
+                    known = [classes[0]] if labels is None else [classes[0], labels[0]]
                 computed.update(zip(mine, (values[0] for values in found), strict=True))
-            assert known is not None
-            known, *maps = download([known, *computed.values()])
-        nearest: LabelImage = known.numpy()
-        pairs = zip(computed, maps, strict=True)
-        return nearest, {
-            request: request.finish(values, nearest, self.label_space) for request, values in pairs
-        }
+            images = [image.numpy() for image in download([*computed.values(), *known])]
+        nearest, *labelled = images[len(computed) :]
+        pairs = zip(computed, images[: len(computed)], strict=True)
+        maps = {r: r.finish(values, nearest, self.label_space) for r, values in pairs}
+        return nearest, maps, labelled[0] if labelled else None
 
     def _intervene(
         self, intervention: Intervention | None, rgb: ImageRGB, plain: SegmentationOutput
@@ -336,9 +342,13 @@ class _Request:
         score_map = None if scoring.steps else self.score_map
         return ScoreChannel(scoring.score, scoring.temperature, score_map, scoring.coarse)
 
-    def finish(self, values: Tensor, nearest: LabelImage, space: LabelSpace) -> FloatImage:
-        """The channel's values on the CPU, with what comes after the head."""
-        anomaly: FloatImage = values.numpy()
+    @property
+    def is_of_head(self) -> bool:
+        """Whether the head's map of the plain pass is the map that is wanted."""
+        return self.scoring.intervention is None and not self.scoring.steps
+
+    def finish(self, anomaly: FloatImage, nearest: LabelImage, space: LabelSpace) -> FloatImage:
+        """The channel's values with what comes after the head."""
         for step in self.scoring.steps:
             anomaly = step(anomaly, nearest, space, self.scoring.lowest)
         if self.scoring.steps and self.score_map is not None:

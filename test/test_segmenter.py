@@ -91,6 +91,21 @@ def test_the_threshold_of_a_call_replaces_that_of_the_checkpoint(segmenter):
     assert shares == sorted(shares, reverse=True)
 
 
+@pytest.mark.parametrize(
+    "score", ["jsd", "coarse+jsd", "jsd+ground_focus", "odin+jsd", "msp", "mc_dropout+jsd"]
+)
+def test_labels_are_those_of_the_published_map_whatever_made_it(model, score):
+    """Also at thresholds that equal values of the map."""
+    one = make_segmenter(model, METADATA, "cpu", score=score, threshold=0.5)
+    values = np.unique(one.segment(image()).anomaly)
+    for threshold in (0.5, 0.1, *values[:: max(1, len(values) // 4)].tolist()):
+        torch.manual_seed(0)
+        prediction, maps = one.segment_with_scores(image(), ["energy", "odin+msp"], threshold)
+        assert set(maps) == {"energy", "odin+msp"}
+        expected = np.where(prediction.anomaly > threshold, np.uint8(12), prediction.nearest)
+        np.testing.assert_array_equal(prediction.labels, expected)
+
+
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_a_threshold_outside_the_scale_is_refused(segmenter, threshold):
     with pytest.raises(ValueError, match="threshold"):
