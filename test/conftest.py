@@ -12,7 +12,12 @@ os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 
 import pytest
+import torch
 from hypothesis import settings
+
+if not torch.cuda.is_available():
+    # Without a device Triton's programs are interpreted; it asks once, when it is first imported.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # Started as a background job of a shell, this process ignores SIGINT, and so would its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,8 +30,6 @@ if os.environ.get("CI"):
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip GPU tests where torch sees no CUDA device."""
-    import torch
-
     if torch.cuda.is_available():
         return
     for item in items:

@@ -43,11 +43,8 @@ from open_set_seg.kernels.gpu_head import Blocks
 from open_set_seg.kernels.requests import FORMULAS
 from open_set_seg.scores import SCORES, LogisticMap, ScoreInputs, ScoreStatistics
 
-ON_DEVICE = torch.cuda.is_available()
-if not ON_DEVICE:
-    # Read when triton is imported, and nothing above does that.
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 triton = pytest.importorskip("triton")
+ON_DEVICE = torch.cuda.is_available()
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORED = sorted(FORMULAS)
@@ -73,7 +70,7 @@ def device(request):
 @pytest.fixture(scope="module")
 def kernel(device):
     interpreted = not isinstance(triton.language.sum, triton.JITFunction)
-    assert ON_DEVICE or interpreted, "triton was imported before this module"
+    assert ON_DEVICE or interpreted, "conftest.py came too late for Triton"
     return GpuHeadKernel(None if device.type == "cuda" else WIDE)
 
 
@@ -495,6 +492,11 @@ def test_the_program_compiles_for_devices_that_are_not_here(capability, groups, 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("cubin") == programs
+
+
+def test_triton_is_not_imported_before_a_device_needs_it():
+    script = "import sys, open_set_seg.cli, open_set_seg.segmenter; sys.exit('triton' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
 
 
 @pytest.mark.skipif(ON_DEVICE, reason="there is one")

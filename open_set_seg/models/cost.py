@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -29,6 +28,9 @@ def count_multiply_adds(model: nn.Module, height: int, width: int) -> int:
     Raises:
         ValueError: a size below 1.
     """
+    # Imports triton where that is installed: not for everybody who imports the networks.
+    from torch.utils.flop_counter import FlopCounterMode
+
     if height < 1 or width < 1:
         raise ValueError(f"expected an image of at least 1 x 1 pixels, found {width} x {height}")
     tensors = {
