@@ -495,7 +495,9 @@ def test_the_program_compiles_for_devices_that_are_not_here(capability, groups, 
 
 
 def test_triton_is_not_imported_before_a_device_needs_it():
-    script = "import sys, open_set_seg.cli, open_set_seg.segmenter; sys.exit('triton' in sys.modules)"
+    script = (
+        "import sys, open_set_seg.cli, open_set_seg.segmenter; sys.exit('triton' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
 
 
