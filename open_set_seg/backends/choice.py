@@ -124,7 +124,7 @@ def explain_choice(device: torch.device, arithmetic: Arithmetic = "fp32") -> tup
         return fastest, f"the fastest on {device.type} devices"
     if importlib.util.find_spec("openvino") is None:
         return PyTorchBackend.name, (
-            "OpenVINO, with which a CPU is about twice as fast, is not installed: "
+            "OpenVINO, which is faster on CPUs, is not installed: "
             "pip install 'open_set_seg[openvino]'"
         )
     try:
