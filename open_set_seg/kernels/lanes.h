@@ -16,6 +16,7 @@
 
 typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * LANES))); /* whose sums may overflow */
 typedef float loose_floats __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 INLINE floats all(float x) { return x - (floats){0}; }
@@ -44,12 +45,12 @@ INLINE floats smaller(floats a, floats b) { return choose(a < b, a, b); }
 /* 2^(x factor) for products in [-125, 125], relative error 2e-7: minimax polynomial on
  * [-1/2, 1/2]. */
 INLINE floats power_of_two(floats x, floats factor) {
-    const floats magic = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+    const floats magic = all(12582912.0f); /* 1.5 * 2^23: what is added to it becomes whole */
     floats rounded = x * factor + magic;
     floats f = x * factor - (rounded - magic);
     floats p = 9.67151299e-3f + f * 1.32647273e-3f;
     p = 1.0f + f * (0.693147004f + f * (0.240222424f + f * (5.55073358e-2f + f * p)));
-    return (floats)((ints)p + ((ints)rounded << 23));
+    return (floats)((words)p + ((words)rounded << 23));
 }
 
 /* log2(u) of ordinary positive numbers, absolute error 3e-7 plus rounding, and 0 for 1: minimax
