@@ -150,17 +150,26 @@ def make_message_stages(
     }
 
 
-def take_turns(frames: list[Stages], rounds: int) -> dict[str, float]:
-    """Median milliseconds of every stage over frames and rounds; one more round warms up."""
-    times: dict[str, list[float]] = {name: [] for name in frames[0]}
+def take_turns(frames: list[Stages], rounds: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds of every stage over frames and rounds; one more round warms up.
+
+    ``processor`` is the time of all threads of this process: what others do at the same time
+    disturbs it less than ``wall``.
+    """
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in frames[0]}
     for turn in range(rounds + 1):
         for stages in frames:
             for name, run in stages.items():
-                begin = time.perf_counter()
+                wall, processor = time.perf_counter(), time.process_time()
                 run()
+                spent = (time.perf_counter() - wall, time.process_time() - processor)
                 if turn:
-                    times[name].append((time.perf_counter() - begin) * 1e3)
-    return {name: round(float(np.median(values)), 3) for name, values in times.items()}
+                    times[name].append(spent)
+    medians = {name: np.median(np.array(values) * 1e3, axis=0) for name, values in times.items()}
+    return {
+        name: {"wall": round(float(wall), 3), "processor": round(float(processor), 3)}
+        for name, (wall, processor) in medians.items()
+    }
 
 
 if __name__ == "__main__":
