@@ -87,7 +87,8 @@ def label_channels(
 
     Args:
         inputs: as there, and so are size, channels and statistics.
-        unknown: what the first channel's map is compared with, in the precision of the map.
+        unknown: what the first channel's map is compared with, in the precision of the map; None:
+            no labels.
     """
     on_gpu = inputs.logits.device.type == "cuda"
     run_kernel = fused.compute_on_gpu if on_gpu else fused.compute_on_cpu

@@ -10,8 +10,8 @@ typedef struct {
     floats *z, *e; /* (BLOCKS, classes): logits, and exp((z - maximum) / T) by the last channel */
     floats maximum[BLOCKS], margin[BLOCKS]; /* largest logit; outlier logit less inlier logit */
     ints nearest[BLOCKS];
-    float factor;                         /* 1 / T to base 2 of what follows; 0: there is nothing */
-    floats sum[BLOCKS], moment[BLOCKS];   /* of e, and of e log2(e) */
+    float factor;                       /* 1 / T to base 2 of what follows; 0: there is nothing */
+    floats sum[BLOCKS], moment[BLOCKS]; /* of e, and of e log2(e) */
 } pixels;
 
 INLINE void sum_exponentials(pixels *p, int b, const channel *c) {

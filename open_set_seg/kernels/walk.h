@@ -13,8 +13,8 @@
 #include "lanes.h"
 #include "scores.h"
 
-#define PHASE (TILE / 4)    /* columns of a tile with the same weights, if there are such */
-#define STRIDE (TILE + 16)  /* of a class's row: not a power of two, for the cache's sake */
+#define PHASE (TILE / 4)   /* columns of a tile with the same weights, if there are such */
+#define STRIDE (TILE + 16) /* of a class's row: not a power of two, for the cache's sake */
 
 /* What a thread works with. */
 typedef struct {
@@ -196,10 +196,10 @@ INLINE workplace *build_workplace(const request *q) {
     size_t line = (size_t)(q->width > TILE ? q->width : TILE) + LANES;
     size_t head = (sizeof(workplace) + 63) / 64 * 64;
     size_t size = head + (2 * rows + 2 * blocks + values + 2 * line) * sizeof(float);
-    workplace *w;
-    if (posix_memalign((void **)&w, 64, size)) return NULL;
-    memset(w, 0, size);
-    float *place = (float *)((char *)w + head);
+    void *memory;
+    if (posix_memalign(&memory, 64, size)) return NULL;
+    workplace *w = memset(memory, 0, size);
+    float *place = (float *)((char *)memory + head);
     w->source[0] = place, w->source[1] = place + rows, place += 2 * rows;
     w->pixels.z = (floats *)place, w->pixels.e = (floats *)(place + blocks), place += 2 * blocks;
     w->pixels.classes = q->classes;
