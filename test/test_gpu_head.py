@@ -302,13 +302,15 @@ def test_layouts_and_company_do_not_change_a_bit(device, kernel):
 
 
 def test_classes_further_apart_than_32_bits_are_found(device, kernel):
-    apart = 2**31 + 8
-    if device.type == "cuda" and torch.cuda.mem_get_info()[0] < 3 * apart:
+    apart = 2**30 + 8
+    if device.type == "cuda" and torch.cuda.mem_get_info()[0] < 5 * apart:
         pytest.skip("too little memory on the device")
-    # Never written but at its ends, so that it takes addresses and no memory on a CPU.
-    flat = torch.empty(apart + 8, dtype=torch.float16, device=device)
-    logits = flat.as_strided((1, 2, 2, 2), (1, apart, 2, 1))
-    logits.copy_(torch.tensor([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]]).view(1, 2, 2, 2))
+    # Hardly written, so that it takes addresses and no memory on a CPU. The third class lies
+    # beyond 2^31 elements, and its stride does not say so.
+    flat = torch.empty(2 * apart + 8, dtype=torch.float16, device=device)
+    logits = flat.as_strided((1, 3, 2, 2), (1, apart, 2, 1))
+    values = [[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0], [0.0, 5.0, 5.0, 0.0]]
+    logits.copy_(torch.tensor(values).view(1, 3, 2, 2))
     near = kernel(HeadInputs(logits.contiguous()), (6, 6), [KernelChannel("jsd", 1.0, 1.0)])
     far = kernel(HeadInputs(logits), (6, 6), [KernelChannel("jsd", 1.0, 1.0)])
     assert torch.equal(far.values[0], near.values[0])
