@@ -318,7 +318,7 @@ def test_from_checkpoint(tmp_path, model, segmenter):
 
 
 def test_it_says_where_it_runs(model, caplog):
-    with caplog.at_level(logging.INFO, logger="open_set_seg.segmenter"):
+    with caplog.at_level(logging.INFO, logger="open_set_seg.segmenter.segmenter"):
         segmenter = make_segmenter(model, METADATA, device="auto")
     assert segmenter.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert str(segmenter.device) in segmenter.device_description

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,13 +20,15 @@ from open_set_seg.backends import (
 from open_set_seg.backends.transfer import download
 from open_set_seg.checkpoint import CheckpointMetadata, is_exported
 from open_set_seg.frame import FloatImage, ImageRGB, LabelImage, Prediction
-from open_set_seg.head import ScoreChannel, UnknownRule, label_channels
+from open_set_seg.head import UnknownRule, label_channels
 from open_set_seg.interventions import Intervention
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.models import PixelClassifier, SegmentationOutput
 from open_set_seg.opening import open_exported, open_model
-from open_set_seg.scores import LogisticMap, ScoreInputs, ScoreStatistics
+from open_set_seg.scores import ScoreInputs, ScoreStatistics
 from open_set_seg.scoring import Scoring, ScoringError
+from open_set_seg.segmenter.images import check_image, label_pixels
+from open_set_seg.segmenter.repertoire import Repertoire, Request
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +75,9 @@ class OpenSetSegmenter:
         backend: str = AUTOMATIC,
     ) -> None:
         self._metadata = metadata
-        own = Scoring.parse(metadata.score)
-        has_temperature = own.entry.temperature is not None
-        self._own = replace(own, temperature=metadata.temperature if has_temperature else None)
-        self._published = self._publish(metadata.score if score is None else score)
-        belongs = self._published.scoring == self._own
+        self._repertoire = Repertoire(metadata, statistics)
+        self._published = self._repertoire.publish(metadata.score if score is None else score)
+        belongs = self._published.scoring == self._repertoire.own
         self._threshold = metadata.threshold if belongs and threshold is None else threshold
         if threshold is not None:
             self.choose_threshold(threshold)
@@ -89,7 +87,7 @@ class OpenSetSegmenter:
         self._runner = NetworkRunner(model, self._device, backend, arithmetic, whole)
         self._has_features = isinstance(model, PixelClassifier)
         self._statistics = None if statistics is None else statistics.to(self._device)
-        self._check(self._published.scoring, str(self._published.scoring))
+        self.check_scores([str(self._published.scoring)])
         logger.info("segmenter: %s", self.device_description)
 
     @classmethod
@@ -167,7 +165,7 @@ class OpenSetSegmenter:
         if chosen is None:
             raise ScoringError(
                 f"the score {str(self.scoring)!r} needs a threshold in [0, 1]: the checkpoint's "
-                f"belongs to its own score, {str(self._own)!r}"
+                f"belongs to its own score, {str(self._repertoire.own)!r}"
             )
         if not 0.0 <= chosen <= 1.0:
             raise ValueError(f"the threshold must lie in [0, 1], not {chosen}")
@@ -215,7 +213,7 @@ class OpenSetSegmenter:
         """
         check_image(rgb)
         self.check_scores(scores)
-        wanted = {name: _Request(self._read(name)) for name in scores}
+        wanted = {name: Request(self._repertoire.read(name)) for name in scores}
         nearest, maps, _ = self._infer(rgb, tuple(dict.fromkeys(wanted.values())))
         return nearest, {name: maps[request] for name, request in wanted.items()}
 
@@ -230,7 +228,7 @@ class OpenSetSegmenter:
         threshold = self.choose_threshold(threshold)
         check_image(rgb)
         self.check_scores(scores)
-        wanted = {name: _Request(self._read(name)) for name in scores}
+        wanted = {name: Request(self._repertoire.read(name)) for name in scores}
         # A bounded score is published as it is, so its map may be wanted twice.
         requests = tuple(dict.fromkeys([self._published, *wanted.values()]))
         nearest, maps, labels = self._infer(rgb, requests, threshold)
@@ -243,55 +241,11 @@ class OpenSetSegmenter:
     def check_scores(self, scores: Sequence[str]) -> None:
         """Raise ``ScoringError`` with one line if a score is unknown or needs what is not there."""
         for name in scores:
-            self._check(self._read(name), name)
-
-    def _publish(self, name: str) -> _Request:
-        """What makes the published map of a scoring."""
-        scoring, metadata = self._read(name), self._metadata
-        if scoring == self._own:
-            return _Request(scoring, metadata.score_map)
-        score_map = metadata.score_maps.get(str(Scoring.parse(name)))
-        if score_map is None and not scoring.bounded:
-            raise ScoringError(
-                f"the score {name!r} is unbounded and the checkpoint has no map that publishes it "
-                f"in [0, 1]: `open-set-seg fit --scores {name}` adds one"
-            )
-        return _Request(scoring, score_map)
-
-    def _read(self, name: str) -> Scoring:
-        scoring, own = Scoring.parse(name), self._own
-        if scoring.score == own.score and scoring.temperature is None:
-            return replace(scoring, temperature=own.temperature)
-        return scoring
-
-    def _check(self, scoring: Scoring, name: str) -> None:
-        fitted = {} if self._statistics is None else self._statistics.tensors()
-        missing = [field for field in scoring.statistics if field not in fitted]
-        network = self._metadata.architecture
-        if "outlier_logits" in scoring.entry.needs and not self._metadata.outlier_head:
-            raise ScoringError(
-                f"the score {name!r} needs outlier logits, and this network ({network}) has no "
-                "outlier head"
-            )
-        if scoring.needs_network and not self._runner.gives_features:
-            raise ScoringError(
-                f"the score {name!r} needs features or an intervention, and {self._runner.name} "
-                "gives logits alone: take the backend auto or pytorch"
-            )
-        if scoring.needs_features and not self._has_features:
-            raise ScoringError(
-                f"the score {name!r} needs features, and this network ({network}) does not give "
-                "them"
-            )
-        if missing:
-            raise ScoringError(
-                f"the score {name!r} needs statistics of inlier data ({', '.join(missing)}), and "
-                "the checkpoint carries none: `open-set-seg fit` adds them"
-            )
+            self._repertoire.check(name, self._runner, self._has_features)
 
     def _infer(
-        self, rgb: ImageRGB, requests: Sequence[_Request], threshold: float | None = None
-    ) -> tuple[LabelImage, dict[_Request, FloatImage], LabelImage | None]:
+        self, rgb: ImageRGB, requests: Sequence[Request], threshold: float | None = None
+    ) -> tuple[LabelImage, dict[Request, FloatImage], LabelImage | None]:
         """Nearest classes, maps, and labels by the first request where the head can make them."""
         rule: UnknownRule | None = None
         if threshold is not None and requests[0].is_of_head:
@@ -302,7 +256,7 @@ class OpenSetSegmenter:
             # The plain pass comes first: its classes are the frame's, whatever a score asks for.
             order = dict.fromkeys([None, *(request.scoring.intervention for request in requests)])
             known: list[Tensor] = []
-            computed: dict[_Request, Tensor] = {}
+            computed: dict[Request, Tensor] = {}
             for intervention in order:
                 inputs = self._intervene(intervention, rgb, plain)
                 mine = [r for r in requests if r.scoring.intervention == intervention]
@@ -327,49 +281,3 @@ class OpenSetSegmenter:
         pytorch = self._runner.whole()
         image = pytorch.image_tensor(rgb)
         return intervention.apply(pytorch.network, image, plain, self._statistics)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """A map that is wanted: a scoring, and the map that publishes it."""
-
-    scoring: Scoring
-    score_map: LogisticMap | None = None
-
-    @property
-    def channel(self) -> ScoreChannel:
-        scoring = self.scoring
-        score_map = None if scoring.steps else self.score_map
-        return ScoreChannel(scoring.score, scoring.temperature, score_map, scoring.coarse)
-
-    @property
-    def is_of_head(self) -> bool:
-        """Whether the head's map of the plain pass is the map that is wanted."""
-        return self.scoring.intervention is None and not self.scoring.steps
-
-    def finish(self, anomaly: FloatImage, nearest: LabelImage, space: LabelSpace) -> FloatImage:
-        """The channel's values with what comes after the head."""
-        for step in self.scoring.steps:
-            anomaly = step(anomaly, nearest, space, self.scoring.lowest)
-        if self.scoring.steps and self.score_map is not None:
-            anomaly = self.score_map(torch.from_numpy(anomaly)).numpy()
-        return anomaly
-
-
-def label_pixels(
-    nearest: LabelImage, anomaly: FloatImage, threshold: float, space: LabelSpace
-) -> LabelImage:
-    """(H, W) nearest known classes, and the unknown id where ``anomaly > threshold``."""
-    unknown: LabelImage = (anomaly > threshold).view(np.uint8)
-    # Bytes wrap around, so this is the unknown id where ``unknown`` is one; np.where takes longer.
-    labels: LabelImage = nearest + unknown * (np.uint8(space.unknown_id) - nearest)
-    return labels
-
-
-def check_image(rgb: ImageRGB) -> None:
-    """Raise ``ValueError`` unless ``rgb`` is an (H, W, 3) uint8 array with pixels in it."""
-    if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8:
-        found = rgb.dtype if isinstance(rgb, np.ndarray) else type(rgb).__name__
-        raise ValueError(f"expected an image as a uint8 array, found {found}")
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise ValueError(f"expected an RGB image of shape (H, W, 3), found {rgb.shape}")
