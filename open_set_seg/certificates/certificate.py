@@ -17,7 +17,16 @@ CHUNK = 2**20
 
 
 class CertificateError(ValueError):
-    """A change that is larger than its limits allow; says which limit was broken by how much."""
+    """A change that is larger than its limits allow; says which limit was broken by how much.
+
+    Attributes:
+        certificate: with all figures.
+    """
+
+    def __init__(self, certificate: Certificate) -> None:
+        broken = "; ".join(certificate.broken)
+        super().__init__(f"expected a network that answers as before, found that {broken}")
+        self.certificate = certificate
 
 
 @dataclass(frozen=True)
@@ -57,9 +66,7 @@ class Certificate:
     def require(self) -> None:
         """Raise ``CertificateError`` with one line unless every limit holds."""
         if self.broken:
-            raise CertificateError(
-                f"expected a network that answers as before, found that {'; '.join(self.broken)}"
-            )
+            raise CertificateError(self)
 
 
 def certificate_to_json(certificate: Certificate) -> dict[str, Any]:

@@ -46,7 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the file and print its certificate."""
-    from open_set_seg.certificates import describe_certificate
+    from open_set_seg.certificates import (
+        CertificateError,
+        certificate_to_json,
+        describe_certificate,
+    )
     from open_set_seg.cli.reporting import print_lines, watch
     from open_set_seg.cli.sizes import read_size
     from open_set_seg.export import ExportConfig, ImageSize, certificate_path, export_checkpoint
@@ -62,15 +66,19 @@ def run(options: argparse.Namespace) -> int:
     calibration, quantisation = read_calibration(
         options.calibration, size.width, size.height, split=options.precision == "int8"
     )
-    certificate = export_checkpoint(
-        options.checkpoint,
-        output,
-        config,
-        calibration,
-        read_limits(options.limit, options.precision),
-        quantisation,
-        watch(calibration, "certifying"),
-    )
+    try:
+        certificate = export_checkpoint(
+            options.checkpoint,
+            output,
+            config,
+            calibration,
+            read_limits(options.limit, options.precision),
+            quantisation,
+            watch(calibration, "certifying"),
+        )
+    except CertificateError as error:
+        print_lines(describe_certificate(certificate_to_json(error.certificate)))
+        raise
     print_lines(describe_certificate(certificate))
     print(f"written to {output} and {certificate_path(output)}")
     return 0
