@@ -13,11 +13,11 @@ from open_set_seg.certificates.comparison import Figures
 class Limits:
     """The most that each of ``Figures.changes`` may be, in [0, 1]; None: anything.
 
-    The defaults are for reduced precision. A point of AP, FPR95 or mIoU is less than what drawing
-    the calibration scenes again does to them (standard deviations with the demo network and 20
-    scenes: 6, 13 and 1.1 points), and moving the threshold by 0.014 changes one decision in a
-    hundred there. Single pixels may differ by anything: at the border of two regions the least
-    change moves a pixel from one to the other.
+    The defaults are for reduced precision. A point of AP or FPR95 is less than what drawing 200
+    test scenes again does to them (95 % intervals of +- 2 and +- 10 points with the demo network:
+    benchmarks/README.md); a percent of the pixels and a point of mIoU are choices. Single pixels
+    may differ by anything: at the border of two regions the least change moves a pixel from one
+    to the other.
     """
 
     max_score_difference: float | None = None
