@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -153,3 +156,20 @@ def test_every_part_is_listed():
     for part in (*SCORES, *INTERVENTIONS, *POSTPROCESSING, "coarse"):
         assert part in text
     assert "\n" not in text
+
+
+def test_the_page_of_scores_has_a_row_for_each_with_its_settings_and_defaults():
+    page = (Path(__file__).resolve().parent.parent / "docs" / "scores.md").read_text("utf-8")
+    cells = [row.strip("| ").split(" | ") for row in page.splitlines() if row.startswith("| `")]
+    rows = {row[0].strip("`+"): row for row in cells}
+    assert set(SCORES) <= set(rows)
+    for name, score in SCORES.items():
+        temperature = "-" if score.temperature is None else f"{score.temperature:g}"
+        assert rows[name][3] == temperature, name
+        assert rows[name][2].startswith("[0" if score.bounded else "unbounded"), name
+        fitted, outlier = "statistics" in score.needs, "outlier_logits" in score.needs
+        assert (rows[name][4] == "`fit`") == fitted, name
+        assert (rows[name][4] == "outlier head") == outlier, name
+    for name, kind in {**INTERVENTIONS, **POSTPROCESSING}.items():
+        for setting in fields(kind):
+            assert re.search(rf"`{setting.name}` \({setting.default:g}[,;)]", rows[name][2]), name
