@@ -153,7 +153,13 @@ class HeadKernel:
         nearest = torch.empty(shape, dtype=torch.uint8)
         labels = torch.empty_like(nearest) if unknown and channels else None
         maps = HeadMaps(nearest, [torch.empty(shape) for _ in channels], labels)
-        entries = (_Channel * len(channels))(*map(_enter, channels, maps.values))
+        # Exponentials serve all neighbours of one temperature; the first channel makes the labels.
+        first = channels[0].temperature if channels else 0.0
+        pairs = sorted(
+            zip(channels, maps.values, strict=True),
+            key=lambda pair: (pair[0].temperature != first, pair[0].temperature),
+        )
+        entries = (_Channel * len(channels))(*(_enter(*pair) for pair in pairs))
         request = _Request(
             logits=_lay_out(inputs.logits),
             outlier=_lay_out(inputs.outlier_logits),
