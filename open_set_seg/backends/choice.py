@@ -1,4 +1,4 @@
-"""Which backend runs a network: by name, or the fastest that is there and says the same."""
+"""Which backend runs a network: by name, or the preferred one that is there and agrees."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BACKENDS: dict[str, Callable[[nn.Module, torch.device, Arithmetic], Backend]] = 
     "cuda_graph": CudaGraphBackend,
 }
 # What ``auto`` means on a kind of device.
-_FASTEST = {"cpu": "openvino", "cuda": "cuda_graph"}
+_PREFERRED = {"cpu": "openvino", "cuda": "cuda_graph"}
 
 
 class AutomaticBackend:
@@ -96,7 +96,7 @@ def open_backend(
     chosen, reason = explain_choice(device, arithmetic)
     pytorch = functools.partial(PyTorchBackend, network, device, arithmetic)
     if chosen == PyTorchBackend.name:
-        if chosen != _FASTEST[device.type]:
+        if chosen != _PREFERRED[device.type]:
             _warn_once(f"the network runs in PyTorch: {reason}")
         return pytorch()
     try:
@@ -119,9 +119,9 @@ def explain_choice(device: torch.device, arithmetic: Arithmetic = "fp32") -> tup
     Returns:
         key of ``BACKENDS``, and the reason in words.
     """
-    fastest = _FASTEST[device.type]
-    if fastest != OpenVinoBackend.name:
-        return fastest, f"the fastest on {device.type} devices"
+    preferred = _PREFERRED[device.type]
+    if preferred != OpenVinoBackend.name:
+        return preferred, "all kernels of the network are started at once"
     if importlib.util.find_spec("openvino") is None:
         return PyTorchBackend.name, (
             "OpenVINO, which is faster on CPUs, is not installed: "
@@ -131,7 +131,7 @@ def explain_choice(device: torch.device, arithmetic: Arithmetic = "fp32") -> tup
         check_arithmetic(arithmetic)
     except BackendError as error:
         return PyTorchBackend.name, str(error)
-    return fastest, "OpenVINO is installed, and the fastest on CPUs"
+    return preferred, "OpenVINO is installed, and the fastest on CPUs"
 
 
 def find_pytorch(backend: Backend) -> PyTorchBackend | None:
