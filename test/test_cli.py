@@ -154,7 +154,7 @@ def test_info_says_what_would_run_the_network_and_why(model, capsys, monkeypatch
 def test_info_says_what_computes_the_head(model, capsys):
     assert cli.main(["info", str(model)]) == 0
     assert re.search(
-        r"^head +(C kernel|tiled PyTorch) \(.+\) on the CPU$", capsys.readouterr().out, re.M
+        r"^head +(C kernel|Triton|tiled PyTorch).* on (cpu|cuda)$", capsys.readouterr().out, re.M
     )
 
 

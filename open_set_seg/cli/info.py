@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the description of a checkpoint."""
+    from open_set_seg.backends import choose_device
     from open_set_seg.checkpoint import (
         DEMO_CHECKPOINT,
         is_exported,
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if is_description(path):
         print_lines(_describe_described(path))
         return 0
+    device = choose_device("auto")
     image_width, image_height = read_size(options.size)
     model, metadata = load_checkpoint(path)
     parameters = count_parameters(model)
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
             **network,
             "backend": _describe_backend(metadata),
-            "head": f"{head_backend()} on the CPU",
+            "head": f"{head_backend(device)} on {device}",
             **_describe_metadata(metadata),
             **describe_fitted(metadata, load_statistics(path)),
         }
