@@ -345,6 +345,9 @@ def test_signed_zeros_tie_and_subnormals_and_infinities_do_not():
     assert count(scores, labels).metrics()["AUROC"] == 1.0
     labels = np.array([255, 0, 255, 255, 1, 0], np.uint8)
     assert count(scores, labels).range() == (-math.inf, math.inf)
+    assert count(scores, labels).range(finite=True) == (0.0, 0.0)
+    labels = np.array([255, 255, 1, 0, 0, 1], np.uint8)
+    assert count(scores, labels).range(finite=True) == (-tiny, tiny)
 
 
 @settings(deadline=None)

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from open_set_seg.checkpoint import CheckpointMetadata, save_checkpoint
 from open_set_seg.frame import Prediction
@@ -297,6 +298,7 @@ TINY = ["--frames", "2", "--width", "128", "--height", "64", "--device", "cpu", 
 def checkpoint(tmp_path_factory):
     metadata = CheckpointMetadata("swiftnet_rn18", STREETHAZARDS, "1.0", width=0.125)
     path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    torch.manual_seed(0)
     save_checkpoint(path, build_model("swiftnet_rn18", 12, 0.125), metadata)
     return path
 

@@ -80,10 +80,12 @@ class PooledPixels:
             "FPR": (false / curve.inliers).tolist(),
             "precision": (true / np.maximum(true + false, 1)).tolist(),
         }
-        finite = curve.thresholds[np.isfinite(curve.thresholds)]
-        if isinstance(counts, ScoreCounts) and finite.size and finite.min() < finite.max():
+        if not isinstance(counts, ScoreCounts) or not np.isfinite(curve.thresholds).any():
+            return
+        low, high = counts.range(finite=True)
+        if low < high:
             # Between float64 numbers that are close there are fewer edges than were asked for.
-            edges = np.unique(np.linspace(finite.min(), finite.max(), HISTOGRAM_BINS + 1))
+            edges = np.unique(np.linspace(low, high, HISTOGRAM_BINS + 1))
             inliers, outliers = counts.histogram(edges.tolist())
             content["histogram"][self.region] = {
                 "edges": edges.tolist(),

@@ -102,12 +102,21 @@ class ScoreCounts(ThresholdCurve):
         inliers, outliers = np.diff(reached, axis=1)
         return inliers, outliers
 
-    def range(self) -> tuple[float, float]:
-        """The smallest and the largest score that was counted."""
+    def range(self, finite: bool = False) -> tuple[float, float]:
+        """The smallest and the largest score that was counted.
+
+        Args:
+            finite: leave infinite scores out.
+
+        Raises:
+            ValueError: there is none.
+        """
         low = high = math.nan
         for piece in self._pieces():
-            high = float(piece.scores[0]) if math.isnan(high) else high
-            low = float(piece.scores[-1])
+            scores = piece.scores[np.isfinite(piece.scores)] if finite else piece.scores
+            if scores.size:
+                high = float(scores[0]) if math.isnan(high) else high
+                low = float(scores[-1])
         if math.isnan(low):
             raise ValueError("nothing was counted")
         return low, high
