@@ -110,7 +110,10 @@ class BoundarySuppression:
         finite = np.isfinite(anomaly)
         if not finite.any():
             return np.copy(anomaly)
-        found = np.where(finite, anomaly, np.float32(0.0))
+        # Sums of the largest floats are none: a power of two brings them down and back.
+        huge = np.abs(anomaly[finite]).max() > 1e30
+        scale = np.float32(2.0**-12 if huge else 1.0)
+        found = np.where(finite, anomaly, np.float32(0.0)) * scale
         borders = [_find_borders(nearest)]
         for _ in range(1, self.width):
             borders.append(np.asarray(cv2.dilate(borders[-1], _CROSS), np.uint8))
@@ -123,7 +126,8 @@ class BoundarySuppression:
             taps[:: self.dilation] = np.exp(-0.5 * np.arange(-3.0, 4.0) ** 2)
             found, _ = _weighted_means(found, finite, taps)
         # Means lie between their terms, but not to the last bit.
-        found = np.clip(found, anomaly[finite].min(), anomaly[finite].max())
+        known_values = anomaly[finite] * scale
+        found = np.clip(found, known_values.min(), known_values.max()) / scale
         kept: FloatImage = np.where(finite, found, anomaly)
         return kept
 

@@ -128,7 +128,7 @@ def tolerance(inputs: HeadInputs, score: str, temperature: float) -> float:
     largest = max(float(one.abs().max()) for one in inputs[:2] if one is not None)
     if SCORES[score].bounded:
         return 3e-6 + 3e-8 * inputs.logits.shape[1] + 1e-7 * largest / temperature
-    return 3e-6 + 3e-7 * largest
+    return 3e-6 + 3e-7 * largest / min(temperature, 1.0)
 
 
 def define_score(inputs, size, score, temperature, nearest):

@@ -169,6 +169,17 @@ def test_a_step_keeps_shape_type_bounds_and_its_input(step, case):
     np.testing.assert_array_equal(nearest, before[1])
 
 
+def test_the_largest_floats_are_smoothed_like_others():
+    nearest = np.zeros((5, 8), np.uint8)
+    nearest[:, 4:] = 1
+    anomaly = np.full((5, 8), 3.0e38, np.float32)
+    anomaly[0, 0] = -3.0e38
+    step = BoundarySuppression(width=1, dilation=2)
+    small = step(anomaly * np.float32(2.0**-40), nearest, STREETHAZARDS, -math.inf)
+    found = step(anomaly, nearest, STREETHAZARDS, -math.inf)
+    np.testing.assert_allclose(found * np.float32(2.0**-40), small, rtol=1e-6)
+
+
 @pytest.mark.parametrize("step", STEPS, ids=str)
 @settings(max_examples=30, deadline=None)
 @given(case=cases(st.floats(width=32, allow_nan=False) | st.sampled_from([-math.inf, math.inf])))
