@@ -32,6 +32,7 @@ ROS_PACKAGES = {
 # lower layer, or stay inside the same module's folder.
 LAYERS = {
     "resources": 0,
+    "files": 0,
     "machine": 0,
     "label_spaces": 0,
     "frame": 0,

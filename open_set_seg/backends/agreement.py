@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from open_set_seg.backends.protocol import Arithmetic, Backend, BackendError
-from open_set_seg.models import SegmentationOutput
+from open_set_seg.backends.protocol import OUTPUTS, Arithmetic, Backend, BackendError
 
 # Largest deviation in standard deviations of the output. For fp32 of any logit: rounding makes
 # about 1e-5. For less of the root mean square: rounding makes 0.01 to 0.03, and another network
@@ -33,7 +32,7 @@ def check_agreement(
     """
     rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     found, expected = backend(rgb), reference(rgb)
-    for name in SegmentationOutput._fields[:2]:
+    for name in OUTPUTS:
         there, wanted = getattr(found, name), getattr(expected, name)
         if (there is None) != (wanted is None):
             raise BackendError(f"{backend.name} and PyTorch do not both give {name}")

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from open_set_seg.backends.protocol import BackendError, shorten
+from open_set_seg.backends.protocol import BackendError, find_outputs, shorten
 from open_set_seg.frame import ImageRGB
 from open_set_seg.models import SegmentationOutput
 
-OUTPUTS = SegmentationOutput._fields[:2]
 _TYPES = {
     "tensor(uint8)": np.uint8,
     "tensor(float)": np.float32,
@@ -52,7 +51,8 @@ class OnnxRuntimeBackend:
             found = f"{inputs[0].type}, expected one of {', '.join(_TYPES)}"
             raise BackendError(f"the model's input is of type {found}")
         self._type = _TYPES[inputs[0].type]
-        self._outputs = _find_outputs([output.name for output in session.get_outputs()])
+        names = [output.name for output in session.get_outputs()]
+        self._outputs = find_outputs(dict(zip(names, names, strict=True)), names)
         threads = f" ({platform.machine()}, {torch.get_num_threads()} threads)"
         where = f"{device}{threads if device.type == 'cpu' else ''}"
         self.description = ", ".join(filter(None, (f"ONNX Runtime on {where}", title)))
@@ -133,12 +133,3 @@ def _has_planes(shape: list[Any]) -> bool:
     if len(shape) == 4 and 3 in (shape[1], shape[3]):
         return bool(shape[1] == 3)
     raise BackendError(f"expected a model for (1, 3, H, W) or (1, H, W, 3), found {shape}")
-
-
-def _find_outputs(names: list[str]) -> dict[str, str]:
-    found = {name: name for name in OUTPUTS if name in names}
-    if not found and len(names) == 1:
-        return {OUTPUTS[0]: names[0]}
-    if OUTPUTS[0] not in found:
-        raise BackendError(f"expected an output {OUTPUTS[0]!r}, found {', '.join(names)}")
-    return found

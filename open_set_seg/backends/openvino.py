@@ -19,11 +19,10 @@ from open_set_seg.backends.openvino_models import (
     NETWORK_LAYOUT,
     convert_network,
     find_layout,
-    find_outputs,
     find_size,
     shape_model,
 )
-from open_set_seg.backends.protocol import Arithmetic, BackendError, shorten
+from open_set_seg.backends.protocol import Arithmetic, BackendError, find_outputs, shorten
 from open_set_seg.backends.pytorch import PyTorchBackend
 from open_set_seg.backends.telemetry import import_openvino
 from open_set_seg.frame import ImageRGB
@@ -168,7 +167,7 @@ class _Compiled:
         self._request = compiled.create_infer_request()
         self._outputs: dict[str, Tensor] = {}
         # Memory of PyTorch: it stays valid whatever becomes of the compiled network.
-        for name, port in find_outputs(compiled).items():
+        for name, port in _find_outputs(compiled).items():
             memory = torch.empty(tuple(port.shape), dtype=torch.float32)
             self._request.set_tensor(port, openvino.Tensor(memory.numpy(), shared_memory=True))
             self._outputs[name] = memory
@@ -187,6 +186,11 @@ def check_arithmetic(arithmetic: Arithmetic, core: Any | None = None) -> None:
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if arithmetic == "bf16" and "BF16" not in able:
         raise BackendError("this processor has no bf16 arithmetic for OpenVINO: take fp32")
+
+
+def _find_outputs(model: Any) -> dict[str, Any]:
+    by_name = {name: port for port in model.outputs for name in port.get_names()}
+    return find_outputs(by_name, model.outputs)
 
 
 def _configure(arithmetic: Arithmetic, threads: int) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from open_set_seg.backends.protocol import BackendError
+from open_set_seg.backends.protocol import OUTPUTS, BackendError
 from open_set_seg.backends.telemetry import import_openvino
 from open_set_seg.models import SegmentationOutput
 
-OUTPUTS = SegmentationOutput._fields[:2]
 NETWORK_LAYOUT = "NCHW"
 
 
@@ -94,18 +93,3 @@ def find_size(model: Any, layout: str) -> tuple[int, int] | None:
         return None
     height, width = (int(side.get_length()) for side in sides)
     return height, width
-
-
-def find_outputs(model: Any) -> dict[str, Any]:
-    """The outputs of a model by the names of ``OUTPUTS``; a single output is the logits.
-
-    Raises:
-        BackendError: there are no logits.
-    """
-    by_name = {name: port for port in model.outputs for name in port.get_names()}
-    found = {name: by_name[name] for name in OUTPUTS if name in by_name}
-    if not found and len(model.outputs) == 1:
-        return {OUTPUTS[0]: model.outputs[0]}
-    if OUTPUTS[0] not in found:
-        raise BackendError(f"expected an output {OUTPUTS[0]!r}, found {', '.join(by_name)}")
-    return found

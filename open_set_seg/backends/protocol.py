@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
 
 import torch
 
@@ -10,6 +11,9 @@ from open_set_seg.frame import ImageRGB
 from open_set_seg.models import SegmentationOutput
 
 Arithmetic = Literal["fp32", "bf16", "fp16"]
+# What backends without features give, in this order.
+OUTPUTS = SegmentationOutput._fields[:2]
+Port = TypeVar("Port")
 
 
 class BackendError(ValueError):
@@ -43,6 +47,24 @@ class Backend(Protocol):
         Raises:
             BackendError: the network cannot be run on an image of this size.
         """
+
+
+def find_outputs(by_name: Mapping[str, Port], ports: Sequence[Port]) -> dict[str, Port]:
+    """The outputs of a model by the names of ``OUTPUTS``; a single output is the logits.
+
+    Args:
+        by_name: outputs that have names.
+        ports: all outputs.
+
+    Raises:
+        BackendError: there are no logits.
+    """
+    found = {name: by_name[name] for name in OUTPUTS if name in by_name}
+    if not found and len(ports) == 1:
+        return {OUTPUTS[0]: ports[0]}
+    if OUTPUTS[0] not in found:
+        raise BackendError(f"expected an output {OUTPUTS[0]!r}, found {', '.join(by_name)}")
+    return found
 
 
 def shorten(error: Exception) -> str:

@@ -86,7 +86,7 @@ def missing(engine: Engine, scoring: Scoring) -> str:
     unfitted = [field for field in scoring.statistics if field not in fitted]
     if "outlier_logits" in scoring.entry.needs and not engine.model.metadata.outlier_head:
         return "the network has no outlier head"
-    if (scoring.intervention is not None or scoring.needs_features) and engine.pytorch is None:
+    if scoring.needs_network and engine.pytorch is None:
         return "needs the network in PyTorch"
     if unfitted:
         return f"the checkpoint carries no statistics of inlier data ({', '.join(unfitted)})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import open_set_seg
 from open_set_seg.certificates.comparison import Figures
 from open_set_seg.certificates.limits import Limits
+from open_set_seg.files import hash_file
 from open_set_seg.machine import describe_machine
-
-CHUNK = 2**20
 
 
 class CertificateError(ValueError):
@@ -116,15 +114,7 @@ def describe_certificate(content: Mapping[str, Any]) -> dict[str, str]:
 
 def hash_files(paths: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of every file, by its name."""
-    return {path.name: _hash_file(path) for path in paths}
-
-
-def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return {path.name: hash_file(path) for path in paths}
 
 
 def _describe_change(name: str, found: float | None, content: Mapping[str, Any]) -> str:

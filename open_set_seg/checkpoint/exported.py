@@ -7,7 +7,6 @@ statistics of inlier data, and the certificate.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from open_set_seg.checkpoint.json_form import metadata_from_text, metadata_to_te
 from open_set_seg.checkpoint.metadata import CheckpointError, CheckpointMetadata
 from open_set_seg.checkpoint.onnx_properties import read_onnx_properties
 from open_set_seg.checkpoint.statistics import SHAPES, check_statistics
+from open_set_seg.files import hash_file
 from open_set_seg.scores import SCORES, ScoreStatistics
 
 METADATA_KEY = "open_set_seg"
@@ -152,7 +152,7 @@ def _read_statistics(
 
 def _check_weights_file(path: Path, expected: Any) -> None:
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = hash_file(path)
     except OSError as error:
         raise CheckpointError(
             f"expected the weights at {path}, beside their .xml, found {error}"

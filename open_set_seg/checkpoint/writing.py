@@ -22,6 +22,7 @@ from open_set_seg.checkpoint.reading import (
     read_weights,
 )
 from open_set_seg.checkpoint.statistics import check_statistics, statistics_to_state
+from open_set_seg.files import write_whole
 from open_set_seg.scores import LogisticMap, ScoreStatistics
 
 
@@ -109,9 +110,7 @@ def _write(
         weights_sha256=hash_weights(state),
         statistics_sha256=hash_weights(extra) if extra else "",
     )
-    partial = path.with_name(path.name + ".partial")
     header = {HEADER_KEY: metadata_to_text(metadata)}
     # Not save_file(): it makes files that only their owner can read.
-    partial.write_bytes(save(state | extra, metadata=header))
-    partial.replace(path)
+    write_whole(path, save(state | extra, metadata=header))
     return metadata

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from open_set_seg.checkpoint import CheckpointMetadata
     from open_set_seg.cli.inlier_images import InlierImages
-    from open_set_seg.frame import ImageRGB
 
 HELP = "fit what scores know of inlier images, and write it into a checkpoint"
 DESCRIPTION = (
@@ -50,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     from open_set_seg.backends import choose_device
     from open_set_seg.checkpoint import add_statistics, load_checkpoint
     from open_set_seg.cli.fitted import describe_fitted
-    from open_set_seg.cli.reporting import print_lines
+    from open_set_seg.cli.reporting import print_lines, watch
     from open_set_seg.fitting import choose_scores, fit_score_maps, fit_statistics
     from open_set_seg.scores import ScoreStatistics
     from open_set_seg.segmenter import OpenSetSegmenter
@@ -73,12 +72,12 @@ def run(options: argparse.Namespace) -> int:
     statistics = fit_statistics(
         model,
         metadata.label_space.num_classes,
-        _watch(images, "fitting statistics"),
+        watch(images, "fitting statistics", "image"),
         choose_device(options.device),
     )
     maps = {}
     if mapped := _unbounded(wanted, metadata):
-        seen = _watch(images, "fitting score maps")
+        seen = watch(images, "fitting score maps", "image")
         maps = fit_score_maps(segmenter(statistics), seen, mapped)
     written = add_statistics(
         options.checkpoint, options.output, statistics, maps, images.description
@@ -114,10 +113,3 @@ def _nothing() -> Any:
     import torch
 
     return torch.empty(0)
-
-
-def _watch(images: InlierImages, title: str) -> Iterable[ImageRGB]:
-    from tqdm import tqdm
-
-    bar: Iterable[ImageRGB] = tqdm(images, desc=title, unit="image", disable=None)
-    return bar

@@ -1,12 +1,11 @@
-"""What verbs print: lines with titles, and how far a long comparison is."""
+"""What verbs print: lines with titles, and how far a long task is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from open_set_seg.certificates import CalibrationFrame, CalibrationSet
+Item = TypeVar("Item")
 
 
 def print_lines(lines: Mapping[str, str]) -> None:
@@ -16,9 +15,9 @@ def print_lines(lines: Mapping[str, str]) -> None:
         print(f"{name:<{width}}  {value.strip()}")
 
 
-def watch(frames: CalibrationSet, title: str) -> Iterable[CalibrationFrame]:
-    """The same frames, with a bar on a terminal that says how far they are."""
+def watch(items: Iterable[Item], title: str, unit: str = "frame") -> Iterable[Item]:
+    """The same items, with a bar on a terminal that says how far they are."""
     from tqdm import tqdm
 
-    bar: Iterable[CalibrationFrame] = tqdm(frames, desc=title, unit="frame", disable=None)
+    bar: Iterable[Item] = tqdm(items, desc=title, unit=unit, disable=None)
     return bar

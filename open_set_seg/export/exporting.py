@@ -26,6 +26,7 @@ from open_set_seg.checkpoint.exported import CERTIFICATE_KEY, WEIGHTS_HASH, expo
 from open_set_seg.export.networks import ImageSize, output_names
 from open_set_seg.export.onnx import embed_onnx, write_onnx
 from open_set_seg.export.openvino import embed_openvino, write_openvino
+from open_set_seg.files import write_whole
 from open_set_seg.scoring import Scoring
 from open_set_seg.segmenter import OpenSetSegmenter
 
@@ -175,7 +176,7 @@ def open_reference(checkpoint: Path) -> Setting:
 def check_exportable(metadata: CheckpointMetadata) -> None:
     """Raise ``ExportError`` unless the checkpoint's score needs no more than its heads give."""
     scoring = Scoring.parse(metadata.score)
-    if scoring.needs_features or scoring.intervention is not None:
+    if scoring.needs_network:
         needs = "an intervention" if scoring.intervention is not None else "features"
         raise ExportError(
             f"expected a checkpoint whose score needs the heads' outputs alone, found "
@@ -190,10 +191,7 @@ def certificate_path(output: Path) -> Path:
 
 def write_certificate(path: Path, content: Mapping[str, Any]) -> None:
     """Write a certificate; the file appears whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _publish(

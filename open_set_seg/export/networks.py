@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from open_set_seg.backends.protocol import OUTPUTS
+
 INPUT = "image"
 SMALLEST_PX = 32
 
@@ -62,7 +64,7 @@ class ExportedNetwork(nn.Module):
 
 def output_names(outlier_head: bool) -> list[str]:
     """Of what ``ExportedNetwork`` returns."""
-    return ["logits", "outlier_logits"] if outlier_head else ["logits"]
+    return list(OUTPUTS) if outlier_head else [OUTPUTS[0]]
 
 
 def trace_network(network: ExportedNetwork, size: ImageSize) -> ExportedProgram:

@@ -9,14 +9,13 @@ from open_set_seg.foreign.description import (
     is_description,
     read_description,
 )
-from open_set_seg.foreign.files import hash_file, is_onnx, is_torchscript, open_network
+from open_set_seg.foreign.files import is_onnx, is_torchscript, open_network
 from open_set_seg.foreign.onnx_network import OnnxNetwork
 from open_set_seg.foreign.opening import open_described, refuse_undescribed
 
 __all__ = [
     "ModelDescription",
     "OnnxNetwork",
-    "hash_file",
     "is_description",
     "is_onnx",
     "is_torchscript",

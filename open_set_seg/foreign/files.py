@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from pathlib import Path
 
@@ -55,15 +54,6 @@ def is_onnx(path: Path) -> bool:
     start = _start(path, 9)
     is_protocol_buffer = start[:1] == _ONNX and start[8:] != b"{"
     return is_protocol_buffer or (bool(start) and path.suffix == ".onnx")
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _open_torchscript(path: Path) -> nn.Module:

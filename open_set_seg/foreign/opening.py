@@ -8,8 +8,9 @@ from typing import NoReturn
 import torch
 
 from open_set_seg.checkpoint import CheckpointMetadata
+from open_set_seg.files import hash_file
 from open_set_seg.foreign.description import ModelDescription, read_description
-from open_set_seg.foreign.files import hash_file, is_torchscript, open_network
+from open_set_seg.foreign.files import is_torchscript, open_network
 from open_set_seg.foreign.onnx_network import OnnxNetwork
 from open_set_seg.models import AdapterError, LogitsAdapter
 from open_set_seg.scoring import Scoring

@@ -89,10 +89,11 @@ def _choose_channels(
     read: HeadInputs, channels: Sequence[ScoreChannel], unknown: UnknownRule | None
 ) -> tuple[dict[ScoreChannel, KernelChannel], UnknownRule | None]:
     """What a kernel can compute, and the rule if the first channel is among it."""
+    asked = {channel: kernel_channel(channel) for channel in channels}
     wanted = {
-        channel: kernel_channel(channel)
-        for channel in channels
-        if read.suffice(kernel_channel(channel))
+        channel: one
+        for channel, one in asked.items()
+        if read.suffice(one)
         and not channel.coarse
         # The score itself says that it takes no temperature.
         and (channel.temperature is None or SCORES[channel.score].temperature is not None)
@@ -101,6 +102,7 @@ def _choose_channels(
 
 
 def kernel_channel(channel: ScoreChannel) -> KernelChannel:
+    """The same for a kernel, with nothing left to defaults."""
     score, temperature, score_map = channel.score, channel.temperature, channel.score_map
     default = SCORES[score].temperature
     temperature = (1.0 if default is None else default) if temperature is None else temperature

@@ -62,6 +62,7 @@ def _find_invalid(channel: ScoreChannel, reached: Mapping[str, Tensor]) -> Tenso
 
 
 def fill_invalid(values: Tensor, invalid: Tensor | None, maximum: float) -> Tensor:
+    """``values`` with ``maximum`` at invalid pixels, and instead of NaN and infinity."""
     # Finite logits can still overflow inside a score; that is no knowledge either.
     values = torch.nan_to_num(values, nan=maximum, posinf=maximum, neginf=-math.inf)
     return values if invalid is None else values.masked_fill(invalid, maximum)

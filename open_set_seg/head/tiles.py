@@ -93,5 +93,6 @@ def _stack(inputs: ScoreInputs) -> tuple[Tensor, Callable[[Tensor], ScoreInputs]
 
 
 def find_nearest(logits: Tensor) -> Tensor:
+    """Arg-max of (B, K, H, W), ties to the lower class: (B, H, W) uint8."""
     # max() returns the first maximum as argmax() does, in half its time.
     return logits.max(dim=1).indices.to(torch.uint8)

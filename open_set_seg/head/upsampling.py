@@ -8,6 +8,7 @@ from torch.nn import functional
 
 
 def upsample(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, h, w) -> (B, C, H, W)."""
     return functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
 
 

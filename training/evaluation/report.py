@@ -10,9 +10,9 @@ from typing import Any
 
 import cv2
 
+from open_set_seg.files import write_whole
 from training.datasets.frames import Dataset
 from training.datasets.loading import CorruptFrame, load_ahead
-from training.evaluation.work_folder import write_whole
 from training.presentation.page import write_page
 from training.presentation.pictures import frame_picture
 from training.presentation.tables import markdown_table

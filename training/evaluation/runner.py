@@ -17,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 from open_set_seg import __version__
+from open_set_seg.files import write_whole
 from training.datasets.frames import Dataset, LabelledFrame
 from training.evaluation.confusions import ClosedSet
 from training.evaluation.measures import FramePixels, ResampledPixels, empty_score
@@ -38,7 +39,6 @@ from training.evaluation.work_folder import (
     Measure,
     claim,
     only_user,
-    write_whole,
 )
 from training.run_state import code_revision
 from training.sources import Answer, EvaluationError, Source

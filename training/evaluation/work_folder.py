@@ -23,6 +23,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from open_set_seg.files import write_whole
 from training.evaluation.seen import SeenFrame
 from training.sources import EvaluationError
 
@@ -227,13 +228,6 @@ def claim(
             f"{folder} holds an evaluation with other settings ({', '.join(different)}); its "
             f"{key} is {_short(there.get(key))}, here it is {_short(here.get(key))}: {remedy}"
         )
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

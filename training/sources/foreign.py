@@ -15,7 +15,8 @@ from torch import nn
 
 from open_set_seg.backends import AUTOMATIC, PyTorchBackend, choose_device
 from open_set_seg.checkpoint import CheckpointMetadata, hash_weights
-from open_set_seg.foreign import OnnxNetwork, hash_file, is_torchscript, open_network
+from open_set_seg.files import hash_file
+from open_set_seg.foreign import OnnxNetwork, is_torchscript, open_network
 from open_set_seg.label_spaces import LABEL_SPACES, LabelSpace
 from open_set_seg.models import LogitsAdapter
 from open_set_seg.segmenter import OpenSetSegmenter
