@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ import open_set_seg.simulation as simulation
 from open_set_seg.label_spaces import UNLABELLED
 
 Bytes = NDArray[np.uint8]
+AnyView = TypeVar("AnyView")
 
 
 @dataclass(frozen=True)
@@ -84,24 +86,55 @@ def prepare_scenes(
         workers: processes.
         progress: whether to draw a progress bar.
     """
+    folder = render_missing(cache, seeds, view, render_scene, scene_path, workers, progress)
+    return SimulationDataset(folder, seeds)
+
+
+def render_missing(
+    cache: str | Path,
+    seeds: Sequence[int],
+    view: AnyView,
+    render: Callable[[Path, int, AnyView], None],
+    path_of: Callable[[Path, int], Path],
+    workers: int = 2,
+    progress: bool = True,
+) -> Path:
+    """Fill the cache of a view with what it lacks; an interrupted call is continued by the next.
+
+    Args:
+        cache: folder for all caches.
+        seeds: of the scenes.
+        view: how to render; its ``repr`` names everything that the files depend on, but for the
+            renderer's source.
+        render: writes the scene of a seed into a folder, whole or not at all; importable by name.
+        path_of: which file that is.
+        workers: processes; 0: this one.
+        progress: whether to draw a progress bar.
+
+    Returns:
+        The folder of this view's scenes.
+    """
     folder = Path(cache) / view_digest(view)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [seed for seed in seeds if not scene_path(folder, seed).is_file()]
-    if missing:
-        context = multiprocessing.get_context("spawn")
-        with (
-            ProcessPoolExecutor(workers, mp_context=context) as pool,
-            tqdm(total=len(missing), desc="rendering", unit="scene", disable=not progress) as bar,
-        ):
-            jobs = [pool.submit(render_scene, folder, seed, view) for seed in missing]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    bar.update()
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-    return SimulationDataset(folder, seeds)
+    missing = [seed for seed in seeds if not path_of(folder, seed).is_file()]
+    bar = tqdm(total=len(missing), desc="rendering", unit="scene", disable=not progress)
+    with bar:
+        if not workers:
+            for seed in missing:
+                render(folder, seed, view)
+                bar.update()
+        elif missing:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(workers, mp_context=context) as pool:
+                jobs = [pool.submit(render, folder, seed, view) for seed in missing]
+                try:
+                    for job in as_completed(jobs):
+                        job.result()
+                        bar.update()
+                except BaseException:
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    raise
+    return folder
 
 
 def render_scene(folder: Path, seed: int, view: View) -> None:
@@ -109,10 +142,14 @@ def render_scene(folder: Path, seed: int, view: View) -> None:
     cv2.setNumThreads(1)  # the workers are the parallelism
     frame = simulation.render_still(seed, **asdict(view))
     scene = np.dstack([frame.left, frame.labels])
-    path = scene_path(folder, seed)
+    write_scene(scene_path(folder, seed), lambda file: np.save(file, scene))
+
+
+def write_scene(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file that appears whole or not at all, though other processes write the same."""
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
     with partial.open("wb") as file:
-        np.save(file, scene)
+        write(file)
     partial.replace(path)
 
 
@@ -121,7 +158,7 @@ def scene_path(folder: Path, seed: int) -> Path:
     return folder / f"{seed}.npy"
 
 
-def view_digest(view: View) -> str:
+def view_digest(view: object) -> str:
     """Name of the cache of ``view``: it changes with the view and with the renderer's source."""
     digest = hashlib.sha256(repr(view).encode())
     sources = Path(simulation.__file__).parent.rglob("*.py")
