@@ -117,24 +117,58 @@ def hierarchical_intervals(
     once = [one(np.ones((1, n), np.int64)) for one, n in zip(statistics, own, strict=True)]
     generator = np.random.default_rng(seed)
     drawn = generator.integers(0, seeds, (resamples, seeds))
-    values = {name: np.empty((resamples, seeds)) for name in once[0]}
-    weights = _draw(generator, own[0], resamples) if shared else None
-    for index, statistic in enumerate(statistics):
-        row, place = np.nonzero(drawn == index)
-        if row.size:
-            # Shared images: one figure a resample, however often it drew this seed.
-            if weights is None:
-                found = statistic(_draw(generator, own[index], row.size))
-            else:
-                found = {name: one[row] for name, one in statistic(weights).items()}
-            for name, table in values.items():
-                table[row, place] = found[name]
+    if shared:
+        weights = _draw(generator, own[0], resamples)
+        found = [one(weights) for one in statistics]
+        means = {
+            name: _means_of_drawn(np.stack([one[name] for one in found]), drawn) for name in once[0]
+        }
+    else:
+        values = {name: np.empty((resamples, seeds)) for name in once[0]}
+        for index, statistic in enumerate(statistics):
+            row, place = np.nonzero(drawn == index)
+            if row.size:
+                for name, figures in statistic(_draw(generator, own[index], row.size)).items():
+                    values[name][row, place] = figures
+        means = {name: table.mean(axis=1) for name, table in values.items()}
     return {
-        name: percentile_interval(
-            table.mean(axis=1), float(np.mean([one[name][0] for one in once])), level
-        )
-        for name, table in values.items()
+        name: percentile_interval(values, float(np.mean([one[name][0] for one in once])), level)
+        for name, values in means.items()
     }
+
+
+def resampled_interval(
+    figures: Values,
+    resampled: Values,
+    repeats: int = 10,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a mean over training seeds of which only figures of resamples were kept.
+
+    Like ``hierarchical_intervals`` on shared images, but every draw of images meets ``repeats``
+    draws of S - 1 of the S seeds (of one seed: that one). The mean of S - 1 drawn seeds varies as
+    the mean of S seeds does, which the mean of S drawn ones does not (Rao and Wu, Journal of the
+    American Statistical Association, 1988): of eight seeds 95 % intervals cover 94 % instead of
+    90 % where all of the spread is between seeds.
+
+    Args:
+        figures: (S,) of every seed's model on the images as they are.
+        resampled: (S, B), of resample b of the images, the same one for all seeds in column b.
+            For paired differences, pass differences of figures.
+
+    Raises:
+        ValueError: shapes that do not belong together, or nothing to draw from.
+    """
+    if figures.ndim != 1 or resampled.shape[:1] != figures.shape or resampled.ndim != 2:
+        raise ValueError(f"figures {figures.shape} of seeds, resampled {resampled.shape}")
+    seeds, draws = resampled.shape
+    if min(seeds, draws, repeats) < 1:
+        raise ValueError(f"{repeats} x {draws} resamples of {seeds} seeds: at least one of each")
+    size = (draws * repeats, max(1, seeds - 1))
+    drawn = np.random.default_rng(seed).integers(0, seeds, size)
+    means = _means_of_drawn(np.tile(resampled, repeats), drawn)
+    return percentile_interval(means, float(figures.mean()), level)
 
 
 def hierarchical_interval(
@@ -228,6 +262,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted[order] = np.maximum.accumulate(stepped)
     listed: list[float] = adjusted.tolist()
     return listed
+
+
+def _means_of_drawn(figures: Values, drawn: Counts) -> Values:
+    """(B,) means of the drawn seeds' figures: (S, B) figures, (B, drawn) numbers of seeds."""
+    means: Values = np.take_along_axis(figures.T, drawn, axis=1).mean(axis=1)
+    return means
 
 
 def _named(statistic: Statistic) -> Statistics:
