@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,35 +14,104 @@ from torch.nn import functional
 from open_set_seg.label_spaces import UNLABELLED
 
 
+class MixedContentSums(NamedTuple):
+    """Sums over the pixels of a batch, and what to divide them by.
+
+    Sums and counts add over parts of a batch. A process of several adds up the counts of all of
+    them, puts these in place of its own, and divides only then.
+
+    Attributes:
+        cross_entropy: sum_i w(y_i) (-ln p_i(y_i)) over labelled pixels.
+        weight: sum_i w(y_i) over labelled pixels.
+        divergence: sum_i D(p_i) over pasted pixels.
+        pasted: number of pasted pixels.
+    """
+
+    cross_entropy: Tensor
+    weight: Tensor
+    divergence: Tensor
+    pasted: Tensor
+
+    def mean(self) -> tuple[Tensor, Tensor]:
+        """(cross_entropy / weight, divergence / pasted); zero with a zero gradient where 0 / 0.
+
+        Neither denominator is the number of all pixels: how strongly negatives weigh against
+        inliers does not depend on how much of the batch they cover.
+        """
+        return (
+            self.cross_entropy / self.weight.clamp(min=1e-12),
+            self.divergence / self.pasted.clamp(min=1e-12),
+        )
+
+
+def mixed_content_sums(
+    logits: Tensor,
+    labels: Tensor,
+    pasted: Tensor | None = None,
+    divergence: Callable[[Tensor], Tensor] | None = None,
+    class_weights: Tensor | None = None,
+) -> MixedContentSums:
+    """Cross-entropy of inliers and divergence of negatives, logits upsampled to the labels' size.
+
+    The two terms of L_disc (Grcic et al., NFlowJS, equation 3) before they are divided and
+    weighed. Upsampling is bilinear (``align_corners=False``). Works image by image: one image's
+    class planes stay in the processor's cache, which halves the time. The divergence is computed
+    of the pasted pixels only.
+
+    Args:
+        logits: (B, K, h, w).
+        labels: (B, H, W), integer class ids, 255 = unlabelled, as pasted pixels should be.
+        pasted: (B, H, W) bool, None for no negatives.
+        divergence: logits (1, K, N) of N pixels to values (1, N); needed where ``pasted`` is given.
+        class_weights: (K,), None for equal weights.
+
+    Raises:
+        ValueError: ``pasted`` without ``divergence``.
+    """
+    if pasted is not None and divergence is None:
+        raise ValueError("pasted pixels need a divergence")
+    # Zeros that hang on the logits: also a batch without any such pixel has a gradient.
+    zero = logits[..., :0].float().sum()
+    cross_entropy, spread = [zero], [zero]
+    weight = zero.detach().clone()
+    labels = labels.long()
+    for index in range(len(logits)):
+        target = labels[index : index + 1]
+        full = functional.interpolate(
+            logits[index : index + 1].float().contiguous(),
+            size=target.shape[1:],
+            mode="bilinear",
+            align_corners=False,
+        )
+        cross_entropy.append(
+            functional.cross_entropy(
+                full, target, class_weights, ignore_index=UNLABELLED, reduction="sum"
+            )
+        )
+        labelled = target[target != UNLABELLED]
+        weight += labelled.numel() if class_weights is None else class_weights[labelled].sum()
+        if pasted is not None and divergence is not None:
+            selected = _select(full[0], pasted[index])
+            if selected is not None:
+                spread.append(divergence(selected.unsqueeze(0)).sum())
+    count = zero.detach() if pasted is None else pasted.sum().to(zero)
+    return MixedContentSums(_add(cross_entropy), weight, _add(spread), count)
+
+
 def upsampled_cross_entropy(
     logits: Tensor, labels: Tensor, class_weights: Tensor | None = None
 ) -> Tensor:
     """Weighted mean of -ln p_label over labelled pixels, logits upsampled to the labels' size.
 
     sum_i w(y_i) (-ln p_i(y_i)) / sum_i w(y_i) over all pixels i of the batch whose label is not
-    255. Zero, with a zero gradient, if there is none. Works image by image: one image's class
-    planes stay in the processor's cache, which halves the time.
+    255. Zero, with a zero gradient, if there is none. See ``mixed_content_sums``.
 
     Args:
         logits: (B, K, h, w).
         labels: (B, H, W), integer class ids, 255 = unlabelled.
         class_weights: (K,), None for equal weights.
     """
-    total = logits.new_zeros((), dtype=torch.float32)
-    weight = logits.new_zeros((), dtype=torch.float32)
-    labels = labels.long()
-    for image, target in zip(logits.unsqueeze(1), labels.unsqueeze(1), strict=True):
-        full = functional.interpolate(
-            image.float().contiguous(), size=target.shape[1:], mode="bilinear", align_corners=False
-        )
-        total = total + functional.cross_entropy(
-            full, target, class_weights, ignore_index=UNLABELLED, reduction="sum"
-        )
-        labelled = target[target != UNLABELLED]
-        weight = weight + (
-            labelled.numel() if class_weights is None else class_weights[labelled].sum()
-        )
-    return total / weight.clamp(min=1e-12)
+    return mixed_content_sums(logits, labels, class_weights=class_weights).mean()[0]
 
 
 def class_weights_from_counts(counts: NDArray[np.int64], power: float) -> NDArray[np.float32]:
@@ -54,3 +126,19 @@ def class_weights_from_counts(counts: NDArray[np.int64], power: float) -> NDArra
     raw = np.where(present, shares, shares[present].min()) ** -power
     weights: NDArray[np.float32] = (raw / (raw * shares).sum()).astype(np.float32)
     return weights
+
+
+def _select(planes: Tensor, mask: Tensor) -> Tensor | None:
+    """(K, N) values of (K, H, W) where ``mask`` (H, W) is set; None where it is not."""
+    rows = mask.any(dim=1).nonzero()
+    if len(rows) == 0:
+        return None
+    columns = mask.any(dim=0).nonzero()
+    # Looking for the pixels in their bounding box only spares most of the image.
+    top, left = int(rows[0]), int(columns[0])
+    bottom, right = int(rows[-1]) + 1, int(columns[-1]) + 1
+    return planes[:, top:bottom, left:right][:, mask[top:bottom, left:right]]
+
+
+def _add(terms: list[Tensor]) -> Tensor:
+    return torch.stack(terms).sum()
