@@ -3,7 +3,7 @@
 A bijection maps x (B, C, H, W) to z and tells how much log-density the step contributes to each
 image, in nats: ln |det dz/dx|, plus ln p of channels that it drops, minus ln q of noise that it
 appends. So ln p(x) >= sum of contributions + ln p(latents), with equality where nothing is appended
-(Grcic et al., DenseFlow, equations 2 and 6). Inverses are differentiable in parameters and latents.
+(Grcic et al., DenseFlow). Inverses are differentiable in parameters and latents.
 """
 
 from __future__ import annotations

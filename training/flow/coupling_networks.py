@@ -64,3 +64,33 @@ class ConvolutionalNetwork(GaussianNetwork):
             nn.ReLU(inplace=True),
         )
         super().__init__(layers, nn.Conv2d(hidden, outputs, 3, padding=1))
+
+
+class ResidualNetwork(GaussianNetwork):
+    """A 3 x 3 convolution, residual blocks, ReLU, a 1 x 1 convolution (Dinh et al.)."""
+
+    def __init__(self, channels: int, outputs: int, hidden: int, blocks: int) -> None:
+        layers = nn.Sequential(
+            nn.Conv2d(channels, hidden, 3, padding=1),
+            *(ResidualBlock(hidden) for _ in range(blocks)),
+            nn.ReLU(),
+        )
+        super().__init__(layers, nn.Conv2d(hidden, outputs, 1))
+
+
+class ResidualBlock(nn.Module):
+    """x + f(x), where f is ReLU and a 3 x 3 convolution, twice."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        result: Tensor = x + self.layers(x)
+        return result

@@ -96,7 +96,7 @@ class ImageFlow(nn.Module):
     def log_prob(self, images: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """ln p of discrete images, in nats: one draw of the lower bound by dequantisation.
 
-        E_u ln p((x + u) / 256) - C H W ln 256 <= ln P(x) (Theis et al. 2016, equation 3); noise
+        E_u ln p((x + u) / 256) - C H W ln 256 <= ln P(x) (Theis et al. 2016, section 3.1); noise
         that the flow appends makes a lower bound in the same way. The first call in training mode
         initialises the ActNorm layers with its images, see ``initialise``.
 

@@ -6,11 +6,15 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from training.flow.denseflow import DenseFlow
 from training.flow.glow import GlowSmall
 from training.flow.image_flow import ImageFlow
+from training.flow.realnvp import RealNVP
 
 FLOWS: dict[str, Callable[..., ImageFlow]] = {
     "glow_small": GlowSmall,
+    "realnvp": RealNVP,
+    "denseflow_25_6": DenseFlow,
 }
 
 

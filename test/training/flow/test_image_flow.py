@@ -10,6 +10,8 @@ from training.randomness import make_generator
 
 TINY = {
     "glow_small": {"steps": 1, "hidden": 8},
+    "realnvp": {"hidden": 4, "blocks": 1},
+    "denseflow_25_6": {"steps": (1, 1, 1), "width": 4, "layers": 2, "layer_growth": 4},
 }
 
 
