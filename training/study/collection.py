@@ -71,12 +71,12 @@ class Study:
         """What the arm is called; its key where it has no result."""
         return next((result.title for result in self.arms.get(arm, {}).values()), arm)
 
-    def scores(self, arm: str) -> tuple[str, ...]:
-        """The scores that every seed of the arm was measured with."""
-        found = [result.measured.scores for result in self.arms.get(arm, {}).values()]
-        return (
-            tuple(one for one in found[0] if all(one in other for other in found)) if found else ()
-        )
+    def scores(self, arm: str, resampled: bool = False) -> tuple[str, ...]:
+        """The scores that every seed of the arm was measured with, and resampled where asked."""
+        measured = [result.measured for result in self.arms.get(arm, {}).values()]
+        found = [one.resampled.scores if resampled else one.scores for one in measured]
+        shared = [name for name in found[0] if all(name in one for one in found)] if found else []
+        return tuple(shared)
 
     def figures(self, arm: str, seeds: Iterable[int], of: Callable[[Result], float]) -> Values:
         """(S,) a figure of each of the seeds."""

@@ -72,7 +72,7 @@ class Resampled:
 
 @dataclass(frozen=True)
 class Stratum:
-    """A part of the unknown objects against all known pixels of their region.
+    """A part of the unknown objects against known pixels of the road.
 
     Attributes:
         AP, FPR95: NaN where the stratum has no pixels.
@@ -140,8 +140,8 @@ class Measured:
         families: group of the unknown objects in them.
         closed_set: quality on the known classes.
         scores: by score and region.
-        resampled: the same figures for resamples of the images.
-        strata: by score; not every score needs them.
+        resampled: of some scores, AP and FPR95 for resamples of the images.
+        strata: by score, of some of them.
         confidence: of unknown and of known pixels.
         null: what chance reaches.
     """
@@ -160,9 +160,9 @@ class Measured:
             raise ResultError(f"images: at least one is measured, not {self.images}")
         for score, regions in self.scores.items():
             require_keys(f"scores.{score}", regions, REGIONS)
-        require_keys("resampled.scores", self.resampled.scores, self.scores)
-        if unknown := sorted(self.strata.keys() - self.scores.keys()):
-            raise ResultError(f"strata of scores that were not measured: {', '.join(unknown)}")
+        for name, kept in (("resampled", self.resampled.scores), ("strata", self.strata)):
+            if unknown := sorted(kept.keys() - self.scores.keys()):
+                raise ResultError(f"{name}: {', '.join(unknown)} were not measured")
 
 
 def require_shares(name: str, values: Iterable[float], missing: bool = True) -> None:
