@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.negatives.ade20k_patches import Ade20kPatches
 from training.negatives.flow_patches import FlowPatches
+from training.negatives.gan import AdversarialPatches
+from training.negatives.image_patches import ImagePatches
 from training.negatives.noise import FractalNoise, WhiteNoise
 from training.negatives.protocol import Drawn, NegativeSource
 
@@ -14,6 +17,9 @@ NEGATIVES: dict[str, type[NegativeSource]] = {
     "flow": FlowPatches,
     "white_noise": WhiteNoise,
     "fractal_noise": FractalNoise,
+    "gan": AdversarialPatches,
+    "image_patches": ImagePatches,
+    "ade20k": Ade20kPatches,
 }
 
 
