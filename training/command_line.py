@@ -12,7 +12,7 @@ import yaml
 from open_set_seg.backends import AUTOMATIC, BACKENDS, PyTorchBackend
 from open_set_seg.label_spaces import LABEL_SPACES
 from open_set_seg.scoring import Scoring, ScoringError, describe_names
-from training.evaluation.passes import Ranks
+from training.ranks import Ranks
 from training.sources import EvaluationError, SourceOptions
 
 

@@ -26,12 +26,13 @@ from training.command_line import add_model_options, count, source_options
 from training.datasets import DATASETS, open_dataset
 from training.datasets.frames import Dataset
 from training.datasets.simulated_frames import SimulatedFrames
-from training.evaluation.passes import Pace, Ranks
+from training.evaluation.passes import Pace
 from training.evaluation.plans import Plan
 from training.evaluation.report import PAGE_FILE, TABLE_FILE, write_comparison, write_report
 from training.evaluation.runner import Evaluation
 from training.presentation.tables import terminal_table
 from training.presentation.wording import file_problem
+from training.ranks import Ranks
 from training.sources import EvaluationError, distinctly_named, open_source
 
 # Options of the simulation: what is taken where none is given, and what they are.

@@ -6,13 +6,25 @@ import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 import yaml
-from torch import nn
+from numpy.typing import NDArray
 
-from training.recipes import Recipe, RecipeError, recipe_from_mapping, recipe_to_mapping
+from open_set_seg.drawing import save_picture
+from training.recipes import AnyRecipe, RecipeError, recipe_from_mapping, recipe_to_mapping
+
+
+class Stateful(Protocol):
+    """What can be saved and restored: networks and optimisers."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that is needed to go on."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Go on from there."""
 
 
 class RunFolder:
@@ -22,7 +34,9 @@ class RunFolder:
         path: the folder; made if it is not there.
         recipe: what is run.
         resume: continue the run that lies there.
-        tensorboard: write the metrics for TensorBoard too.
+        tensorboard: write the metrics and pictures for TensorBoard too.
+        writes: False in all processes of a run but the first: they read the state, and write
+            nothing.
 
     Raises:
         RecipeError: a run lies there and ``resume`` was not asked for, or it is of another recipe;
@@ -30,10 +44,18 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: str | Path, recipe: Recipe, resume: bool, tensorboard: bool = False
+        self,
+        path: str | Path,
+        recipe: AnyRecipe,
+        resume: bool,
+        tensorboard: bool = False,
+        writes: bool = True,
     ) -> None:
         self.path = Path(path)
-        self._writer = _open_tensorboard(self.path) if tensorboard else None
+        self._writes = writes
+        self._writer = _open_tensorboard(self.path) if tensorboard and writes else None
+        if not writes:
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         recipe_file = self.path / "recipe.yaml"
         if recipe_file.exists():
@@ -53,29 +75,35 @@ class RunFolder:
     def _log(self) -> Path:
         return self.path / "metrics.jsonl"
 
-    def load(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-        """Put the saved state into ``model`` and ``optimiser``; the number of steps done so far."""
+    def load(self, parts: Mapping[str, Stateful]) -> int:
+        """Put the saved state into ``parts``; the number of steps done so far."""
         if not self._state.exists():
-            self._log.unlink(missing_ok=True)
+            if self._writes:
+                self._log.unlink(missing_ok=True)
             return 0
         state = torch.load(self._state, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         step = int(state["step"])
-        # What was logged after the last save is about to happen again.
-        kept = [row for row in self.read_log() if row["step"] <= step]
-        self._log.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        if self._writes:
+            # What was logged after the last save is about to happen again.
+            kept = [row for row in self.read_log() if row["step"] <= step]
+            self._log.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         return step
 
-    def save(self, model: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+    def save(self, parts: Mapping[str, Stateful], step: int) -> None:
         """Save what ``load`` needs; the file appears whole or not at all."""
+        if not self._writes:
+            return
         partial = self._state.with_suffix(".partial")
-        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-        torch.save(state, partial)
+        state = {name: part.state_dict() for name, part in parts.items()}
+        torch.save({**state, "step": step}, partial)
         partial.replace(self._state)
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         """Append one line of JSON to ``metrics.jsonl``, and the numbers to TensorBoard."""
+        if not self._writes:
+            return
         if self._writer is not None:
             for name, value in values.items():
                 if isinstance(value, int | float):
@@ -83,6 +111,17 @@ class RunFolder:
             self._writer.flush()
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def show(self, step: int, name: str, picture: NDArray[np.uint8]) -> None:
+        """Keep an (H, W, 3) RGB picture as ``pictures/<name>-<step>.png``, and in TensorBoard."""
+        if not self._writes:
+            return
+        folder = self.path / "pictures"
+        folder.mkdir(exist_ok=True)
+        save_picture(folder / f"{name}-{step:06d}.png", picture)
+        if self._writer is not None:
+            self._writer.add_image(name, picture, step, dataformats="HWC")
+            self._writer.flush()
 
     def read_log(self) -> list[dict[str, Any]]:
         """All lines logged so far."""

@@ -23,9 +23,9 @@ from training.command_line import add_model_options, count, source_options
 from training.datasets import DATASETS, open_dataset
 from training.datasets.frames import Dataset
 from training.datasets.loading import CorruptFrame, load_ahead
-from training.evaluation.passes import Ranks
 from training.evaluation.work_folder import claim, only_user
 from training.presentation.wording import file_problem
+from training.ranks import Ranks
 from training.sources import EvaluationError, ScoreMap, Source, open_source
 
 # What the benchmark's code calls the folders of its data sets, whatever the split.

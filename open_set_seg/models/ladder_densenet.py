@@ -87,6 +87,9 @@ class LadderDenseNet(PixelClassifier):
             gradients and running statistics stay the same.
     """
 
+    # Names of the parameters that ImageNet weights fill begin so.
+    ENCODER = ("backbone.",)
+
     def __init__(self, num_classes: int, width: float = 1.0, outlier_head: bool = False) -> None:
         super().__init__()
         self.gradient_checkpointing = False

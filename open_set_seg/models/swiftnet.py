@@ -78,6 +78,9 @@ class SwiftNet(PixelClassifier):
         outlier_head: add a second classifier of two channels on the same features.
     """
 
+    # Names of the parameters that ImageNet weights fill begin so.
+    ENCODER = ("backbone.conv1.", "backbone.bn1.", "backbone.layer")
+
     def __init__(self, num_classes: int, width: float = 1.0, outlier_head: bool = False) -> None:
         super().__init__()
         self.backbone = SwiftNetBackbone(width)

@@ -23,7 +23,8 @@ from training.datasets.loading import CorruptFrame, load_ahead
 from training.datasets.simulated_frames import SimulatedFrames, encode_disparity
 from training.evaluate import main
 from training.evaluation.obstacles import CONDITIONS, RANGES, TRUE_REGIONS
-from training.evaluation.passes import Pace, Ranks
+from training.evaluation.passes import Pace
+from training.ranks import Ranks
 from training.evaluation.plans import Plan
 from training.evaluation.runner import Evaluation
 from training.evaluation.seen import REGIONS

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
-import torch.distributed
 from tqdm import tqdm
 
 from training.datasets.frames import Dataset, LabelledFrame
 from training.datasets.loading import CorruptFrame, load_ahead
 from training.evaluation.seen import SeenFrame
 from training.evaluation.work_folder import Chunks, FrameNote
+from training.ranks import Ranks
 from training.sources import EvaluationError
 
 SKIPPING = "--skip-corrupt leaves such frames out"
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """The processes that share an evaluation, as torchrun starts them.
-
-    Attributes:
-        rank: of this process; 0 does what only one may do.
-        count: of all processes.
-        local: rank among the processes of this machine.
-    """
-
-    rank: int = 0
-    count: int = 1
-    local: int = 0
-
-    @classmethod
-    def join(cls) -> Ranks:
-        """The ranks of the environment; waits for the others to come."""
-        count = int(os.environ.get("WORLD_SIZE", "1"))
-        if count == 1:
-            return cls()
-        if not torch.distributed.is_initialized():
-            # The first rank adds up alone, for as long as it takes.
-            torch.distributed.init_process_group("gloo", timeout=timedelta(days=7))
-        return cls(torch.distributed.get_rank(), count, int(os.environ.get("LOCAL_RANK", "0")))
-
-    def wait(self) -> None:
-        """Return when all processes have come here."""
-        if self.count > 1:
-            torch.distributed.barrier()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from open_set_seg.files import write_whole
 from training.datasets.frames import Dataset, LabelledFrame
 from training.evaluation.confusions import ClosedSet
 from training.evaluation.measures import FramePixels, ResampledPixels, empty_score
-from training.evaluation.passes import SKIPPING, Pace, Ranks, run_pass
+from training.evaluation.passes import SKIPPING, Pace, run_pass
 from training.evaluation.plans import (
     Measurable,
     Plan,
@@ -40,6 +40,7 @@ from training.evaluation.work_folder import (
     claim,
     only_user,
 )
+from training.ranks import Ranks
 from training.run_state import code_revision
 from training.sources import Answer, EvaluationError, Source
 
