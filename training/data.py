@@ -36,6 +36,20 @@ class TrainingFrames(Protocol):
         """Pixels of every class (K,), or of an even sample of the frames."""
 
 
+class TrainingImages:
+    """The images of training frames without their labels."""
+
+    def __init__(self, frames: TrainingFrames) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def load(self, index: int) -> Bytes:
+        """(H, W, 3)."""
+        return self._frames.load(index)[0]
+
+
 @dataclass(frozen=True)
 class ValidationData:
     """What a network is validated on.

@@ -15,7 +15,7 @@ from open_set_seg import __version__
 from open_set_seg.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from open_set_seg.label_spaces import LABEL_SPACES
 from open_set_seg.models import LadderDenseNet, build_model, count_parameters, load_imagenet
-from training.data import TrainingData, prepare_data, sample
+from training.data import TrainingData, TrainingImages, prepare_data, sample
 from training.flow_training import open_flow, write_flow
 from training.loop import Loop, Schedule, made_ahead
 from training.losses import class_weights_from_counts
@@ -72,7 +72,7 @@ def build_objective(
     """The seeded network and source of negatives, with the classes' weights."""
     torch.manual_seed(recipe.seed)
     network = build_network(recipe)
-    source = None if recipe.negatives is None else build_negatives(recipe.negatives)
+    source = None if recipe.negatives is None else build_negatives(recipe.negatives, data)
     counts = data.training.count_classes(LABEL_SPACES[recipe.label_space].num_classes)
     weights = class_weights_from_counts(counts, recipe.optimisation.class_weight_power)
     objective = SegmentationObjective(network, source, recipe, torch.from_numpy(weights), ranks)
@@ -102,8 +102,8 @@ def build_network(recipe: Recipe) -> nn.Module:
     return model
 
 
-def build_negatives(recipe: NegativesRecipe) -> NegativeSource:
-    """The source of negatives.
+def build_negatives(recipe: NegativesRecipe, data: TrainingData) -> NegativeSource:
+    """The source of negatives; ``image_patches`` without ``images`` are of the training images.
 
     Raises:
         RecipeError: options that it does not have.
@@ -111,6 +111,8 @@ def build_negatives(recipe: NegativesRecipe) -> NegativeSource:
     options = dict(recipe.options)
     if recipe.source == "flow":
         options["flow"] = open_flow(recipe.flow)
+    if recipe.source == "image_patches":
+        options.setdefault("images", TrainingImages(data.training))
     try:
         return build_source(recipe.source, **options)
     except (TypeError, ValueError) as error:

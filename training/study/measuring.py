@@ -16,7 +16,7 @@ from open_set_seg.label_spaces import STREETHAZARDS
 from open_set_seg.metrics.bootstrap import Counts, resample_counts
 from open_set_seg.scores import ScoreStatistics
 from open_set_seg.scoring import Scoring
-from training.datasets.simulation import SimulationDataset
+from training.data import TrainingFrames
 from training.study.answers import Answers, Scenes, answer_scenes
 from training.study.pixel_figures import Scores
 from training.study.score_pixels import ScorePixels, displace, resample_figures, rounded
@@ -186,7 +186,7 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def fit_on_scenes(model: nn.Module, scenes: SimulationDataset, count: int) -> ScoreStatistics:
+def fit_on_scenes(model: nn.Module, scenes: TrainingFrames, count: int) -> ScoreStatistics:
     """Statistics for the fitted scores, of ``count`` training scenes that are evenly spaced.
 
     Raises:

@@ -47,6 +47,16 @@ def read_file(kind: type[Kind], path: Path) -> Kind:
     return found
 
 
+def read_mapping(kind: type[Kind], content: Mapping[str, Any]) -> Kind:
+    """The dataclass of nested mappings, as a JSON file holds them.
+
+    Raises:
+        ResultError: see ``read_file``.
+    """
+    found: Kind = _read(kind, content, "")
+    return found
+
+
 def json_text(value: Any) -> str:
     """A dataclass as JSON, with lists of numbers on one line each.
 

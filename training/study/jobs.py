@@ -1,0 +1,194 @@
+"""The work of the study: train what an arm needs, measure it, keep one JSON an arm and seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from open_set_seg import __version__
+from open_set_seg.checkpoint import load_checkpoint
+from open_set_seg.machine import describe_machine
+from training.data import prepare_data
+from training.ranks import Ranks
+from training.recipes import Recipe
+from training.run_state import code_revision
+from training.study.config import Stage, Study
+from training.study.measurements import Families
+from training.study.measuring import MeasuringSettings, fit_on_scenes, measure
+from training.study.probe import ProbeSettings, probe_artefacts
+from training.study.reading import read_mapping
+from training.study.results import Result, result_path, write_result
+from training.study.scenes import SceneView, StudyScenes, prepare_study_scenes
+from training.train import train
+
+FINAL_ROWS = 3  # of the log, whose means are the final values
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where and how the study is run.
+
+    Attributes:
+        config: path of the configuration.
+        runs: folder of the training runs.
+        cache: folder of rendered scenes.
+        results: folder of the results.
+        families: group of the unknown objects that are met.
+        workers: processes, one thread each.
+    """
+
+    config: Path
+    runs: Path
+    cache: Path
+    results: Path
+    families: Families
+    workers: int = 2
+
+
+def run_study(work: Work, arms: Sequence[str], seeds: int | None, progress: bool) -> None:
+    """Make the results that are missing; what is there is kept, and half a training goes on.
+
+    Args:
+        work: where and how.
+        arms: keys; empty for all.
+        seeds: at most so many of each arm; None for all.
+        progress: whether to draw a bar.
+    """
+    study = Study(work.config)
+    wanted = [
+        (arm, seed)
+        for arm in (arms or study.arms)
+        for seed in study.seeds(arm)[:seeds]
+        if not result_path(work.results, work.families, arm, seed).exists()
+    ]
+    wanted.sort(key=lambda one: one[1])  # a study that is stopped has all arms of some seeds
+    prepare_scenes(work, study, progress)
+    before: dict[tuple[str, int], tuple[Stage, int]] = {}
+    for arm, seed in wanted:
+        for stage in study.stages[arm].all_needs():
+            before[stage.digest, seed] = (stage, seed)
+    missing = [
+        (stage, seed)
+        for stage, seed in before.values()
+        if not (stage.place(work.runs, seed) / stage.file).exists()
+    ]
+    _in_parallel(_train_stage, [(work, *one) for one in missing], work.workers, "before", progress)
+    _in_parallel(_make_result, [(work, *one) for one in wanted], work.workers, "arms", progress)
+
+
+def prepare_scenes(work: Work, study: Study, progress: bool) -> tuple[StudyScenes, StudyScenes]:
+    """The scenes with unknown objects, and those of the artefact probe; rendered unless cached."""
+    size = study.config.scenes
+    count = size.sealed if work.families == "sealed" else size.development
+
+    def prepare(families: Any, count: int) -> StudyScenes:
+        view = SceneView(
+            size.width, size.height, size.supersampling, families, families == "sealed"
+        )
+        return prepare_study_scenes(work.cache, count, view, work.workers, progress)
+
+    return prepare(work.families, count), prepare("none", size.probe)
+
+
+def _train_stage(work: Work, stage: Stage, seed: int) -> None:
+    """Train a stage of one seed, from where an interrupted run stopped."""
+    torch.set_num_threads(1)
+    recipe = stage.recipe(work.runs, seed)
+    train(recipe, stage.place(work.runs, seed), resume=True, progress=False, device="auto")
+
+
+def _make_result(work: Work, arm: str, seed: int) -> None:
+    torch.set_num_threads(1)
+    study = Study(work.config)
+    stage = study.stages[arm]
+    place = stage.place(work.runs, seed)
+    if not (place / stage.file).exists():
+        _train_stage(work, stage, seed)
+    model, _ = load_checkpoint(place / stage.file)
+    recipe = stage.recipe(work.runs, seed)
+    assert isinstance(recipe, Recipe)
+    scenes, probed = prepare_scenes(work, study, progress=False)
+    statistics = None
+    if study.config.fitted_scenes:
+        known = prepare_data(recipe, Ranks(), progress=False).training
+        statistics = fit_on_scenes(model, known, study.config.fitted_scenes)
+    measured = measure(model, scenes, MeasuringSettings(statistics=statistics))
+    probe = probe_artefacts(model, probed, ProbeSettings(score=study.config.score))
+    machine = describe_machine()
+    result = read_mapping(
+        Result,
+        {
+            "study": study.config.name,
+            "arm": arm,
+            "title": study.arms[arm].title,
+            "seed": seed,
+            "families": work.families,
+            "config_sha256": study.digest,
+            "code_revision": code_revision() or "unknown",
+            "package_version": __version__,
+            "versions": machine["versions"],
+            "device": {"processor": machine["processor"], "cores": machine["cores"]},
+            "made": datetime.now(timezone.utc).date().isoformat(),
+            "training": None if stage is study.closed_set else describe_training(place),
+            "measured": measured,
+            "probe": probe,
+        },
+    )
+    write_result(work.results, result)
+
+
+def describe_training(place: Path) -> dict[str, Any]:
+    """Steps, seconds, the losses by step and their last means, from a run's log."""
+    rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+    curve = [row for row in rows if "loss" in row]
+    last = curve[-FINAL_ROWS:]
+
+    def mean(name: str) -> float | None:
+        values = [row[name] for row in last if name in row]
+        return float(np.mean(values)) if values else None
+
+    colour = [mean(name) for name in ("red", "green", "blue")]
+    final = {
+        "cross_entropy": mean("cross_entropy"),
+        "negative": mean("negative"),
+        "bits_per_dim": mean("bits_per_dim"),
+        "clamped": mean("clamped"),
+        "mean_colour": None if None in colour else colour,
+    }
+    shown = [{key: _short(value) for key, value in row.items()} for row in curve]
+    seconds = curve[-1]["seconds"] if curve else 0.0
+    return {"steps": rows[-1]["step"], "seconds": seconds, "final": final, "curve": shown}
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _in_parallel(
+    function: Any, tasks: Sequence[tuple[Any, ...]], workers: int, title: str, progress: bool
+) -> None:
+    """Call a function on all tasks; one that fails stops the others that have not begun."""
+    if not tasks:
+        return
+    with (
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        tqdm(total=len(tasks), desc=title, disable=not progress) as bar,
+    ):
+        jobs = [pool.submit(function, *task) for task in tasks]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
