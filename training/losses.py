@@ -73,8 +73,8 @@ def mixed_content_sums(
     # Zeros that hang on the logits: also a batch without any such pixel has a gradient.
     zero = logits[..., :0].float().sum()
     cross_entropy, spread = [zero], [zero]
-    weight = zero.detach().clone()
     labels = labels.long()
+    windows = None if pasted is None else _bound(pasted)
     for index in range(len(logits)):
         target = labels[index : index + 1]
         full = functional.interpolate(
@@ -88,14 +88,15 @@ def mixed_content_sums(
                 full, target, class_weights, ignore_index=UNLABELLED, reduction="sum"
             )
         )
-        labelled = target[target != UNLABELLED]
-        weight += labelled.numel() if class_weights is None else class_weights[labelled].sum()
-        if pasted is not None and divergence is not None:
-            selected = _select(full[0], pasted[index])
-            if selected is not None:
-                spread.append(divergence(selected.unsqueeze(0)).sum())
-    count = zero.detach() if pasted is None else pasted.sum().to(zero)
-    return MixedContentSums(_add(cross_entropy), weight, _add(spread), count)
+        window = None if windows is None else windows[index]
+        if window is not None and pasted is not None and divergence is not None:
+            spread.append(divergence(_select(full, pasted[index], window)).sum())
+    return MixedContentSums(
+        torch.stack(cross_entropy).sum(),
+        _weigh(labels, class_weights).to(zero),
+        torch.stack(spread).sum(),
+        zero.detach() if pasted is None else pasted.sum().to(zero),
+    )
 
 
 def upsampled_cross_entropy(
@@ -128,17 +129,45 @@ def class_weights_from_counts(counts: NDArray[np.int64], power: float) -> NDArra
     return weights
 
 
-def _select(planes: Tensor, mask: Tensor) -> Tensor | None:
-    """(K, N) values of (K, H, W) where ``mask`` (H, W) is set; None where it is not."""
-    rows = mask.any(dim=1).nonzero()
-    if len(rows) == 0:
-        return None
-    columns = mask.any(dim=0).nonzero()
-    # Looking for the pixels in their bounding box only spares most of the image.
-    top, left = int(rows[0]), int(columns[0])
-    bottom, right = int(rows[-1]) + 1, int(columns[-1]) + 1
-    return planes[:, top:bottom, left:right][:, mask[top:bottom, left:right]]
+class _Window(NamedTuple):
+    """The smallest rectangle around an image's pasted pixels; whether it has no other."""
+
+    rows: slice
+    columns: slice
+    full: bool
 
 
-def _add(terms: list[Tensor]) -> Tensor:
-    return torch.stack(terms).sum()
+def _bound(pasted: Tensor) -> list[_Window | None]:
+    """The window of every image (B, H, W); None for one without pasted pixels."""
+    # One look at the whole batch: a processor that waits for each image idles the device.
+    rows, columns = pasted.any(dim=2).cpu(), pasted.any(dim=1).cpu()
+    counts = pasted.sum(dim=(1, 2)).tolist()
+    windows: list[_Window | None] = []
+    for image_rows, image_columns, count in zip(rows, columns, counts, strict=True):
+        if count == 0:
+            windows.append(None)
+            continue
+        (top, bottom), (left, right) = (
+            (int(places[0]), int(places[-1]) + 1)
+            for places in (image_rows.nonzero(), image_columns.nonzero())
+        )
+        full = count == (bottom - top) * (right - left)
+        windows.append(_Window(slice(top, bottom), slice(left, right), full))
+    return windows
+
+
+def _select(planes: Tensor, mask: Tensor, window: _Window) -> Tensor:
+    """(1, K, N) values of the planes (1, K, H, W) where ``mask`` (H, W) is set."""
+    inside = planes[:, :, window.rows, window.columns]
+    if window.full:
+        return inside.flatten(2)
+    return inside[:, :, mask[window.rows, window.columns]]
+
+
+def _weigh(labels: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Sum of the weights of labelled pixels."""
+    labelled = labels[labels != UNLABELLED]
+    if class_weights is None:
+        return torch.tensor(labelled.numel())
+    counts = torch.bincount(labelled, minlength=len(class_weights))
+    return (counts * class_weights).sum()
