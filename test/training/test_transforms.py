@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.datasets.transforms import augment, recolour
+from training.datasets.transforms import augment, draw_scale, recolour
 from training.recipes import AugmentationRecipe
 
 PLAIN = AugmentationRecipe(crop_width=48, crop_height=32, mirror=0.0, colour=0.0, brightness=0.0)
@@ -82,3 +82,76 @@ def test_colours_change_mildly_and_stay_ordered(seed):
     assert np.abs(changed - ramp).max() <= 0.35 * 255 + 11
     same = recolour(ramp, PLAIN, np.random.default_rng(seed))
     np.testing.assert_array_equal(same, ramp)
+
+
+def slopes(crop):
+    """Image pixels from one pixel of a crop of ``coordinates`` to the next, down and right."""
+    inside = crop[4:-4, 4:-4].astype(float)
+    return np.diff(inside[..., 0], axis=0).mean(), np.diff(inside[..., 1], axis=1).mean()
+
+
+def coordinates(height, width):
+    """An image whose red is the row and whose green is the column, halved; no labels missing."""
+    rows, columns = np.indices((height, width)) / 2.0
+    image = np.dstack([rows, columns, 0 * rows]).astype(np.uint8)
+    return image, np.zeros((height, width), np.uint8)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("height", "width"), [(240, 400), (400, 240)])
+def test_the_short_side_is_resized_before_the_random_factor(height, width, factor):
+    image, labels = coordinates(height, width)
+    recipe = dataclasses.replace(
+        PLAIN, crop_width=96, crop_height=96, short_side=360, scale=(factor, factor)
+    )
+    cut, target = augment(image, labels, recipe, np.random.default_rng(2))
+    assert (target == 0).all()
+    for slope in slopes(cut):
+        assert slope == pytest.approx(0.5 * 240 / 360 / factor, rel=0.08)
+
+
+def test_the_crop_of_a_small_image_holds_all_of_it():
+    # 1024 pixels halved leave 512 of the 768 rows, as in the recipes of the seeds.
+    image, labels = scene(128, 256)
+    recipe = dataclasses.replace(
+        PLAIN, crop_width=96, crop_height=96, short_side=128, scale=(0.5, 0.5)
+    )
+    _, target = augment(image, labels, recipe, np.random.default_rng(0))
+    assert (target[:64] != 255).all()
+    assert (target[64:] == 255).all()
+
+
+@pytest.mark.parametrize(("distribution", "measure"), [("uniform", float), ("log_uniform", np.log)])
+def test_scales_are_distributed_as_the_recipe_says(distribution, measure):
+    recipe = dataclasses.replace(PLAIN, scale=(0.5, 2.0), scale_distribution=distribution)
+    random = np.random.default_rng(5)
+    drawn = np.sort([measure(draw_scale(recipe, random)) for _ in range(2000)])
+    low, high = measure(0.5), measure(2.0)
+    shares = (drawn - low) / (high - low)
+    # Kolmogorov-Smirnov at the level of 1 %.
+    assert np.abs(shares - (np.arange(2000) + 0.5) / 2000).max() < 1.63 / np.sqrt(2000)
+
+
+def test_distributions_of_the_scale_share_the_rest_of_the_stream():
+    image, labels = scene()
+    recipe = AugmentationRecipe(crop_width=48, crop_height=32, scale=(0.7, 0.7))
+    uniform = dataclasses.replace(recipe, scale_distribution="uniform")
+    one, other = (augment(image, labels, r, np.random.default_rng(8)) for r in (recipe, uniform))
+    np.testing.assert_array_equal(one[0], other[0])
+    np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_padding_has_its_own_colour_and_no_label():
+    image, labels = scene(20, 30)
+    colour = (73, 83, 72)
+    recipe = AugmentationRecipe(
+        crop_width=48, crop_height=32, scale=(1.0, 1.0), padding_colour=colour, brightness=40.0
+    )
+    cut, target = augment(image, labels, recipe, np.random.default_rng(1))
+    padded = np.ones((32, 48), bool)
+    padded[:20, :30] = False
+    np.testing.assert_array_equal(target == 255, padded)
+    assert (cut[padded] == colour).all()
+    black = dataclasses.replace(recipe, padding_colour=(0, 0, 0))
+    again, _ = augment(image, labels, black, np.random.default_rng(1))
+    np.testing.assert_array_equal(cut[~padded], again[~padded])

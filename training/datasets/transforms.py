@@ -17,18 +17,23 @@ def augment(
 ) -> tuple[Bytes, Bytes]:
     """A random crop of the randomly scaled, mirrored and recoloured image.
 
+    The image is first resized to ``short_side``, then by a random factor. The seeds resize the
+    shorter edge to 1024 pixels, draw the factor from [0.5, 2], mirror half of the images and cut
+    out 768 x 768 pixels (NFlowJS, Sensors 2024, section 4.3).
+
     Args:
         image: (H, W, 3); may be a memory map: only the rows of the crop are read.
         labels: (H, W).
+        recipe: of all random choices.
+        random: as many numbers are drawn from it whatever the image and the recipe.
 
     Returns:
         image (crop height, crop width, 3) and labels (crop height, crop width). Where the scaled
-        image is smaller than the crop, the rest is black and unlabelled.
+        image is smaller than the crop, the rest has ``padding_colour`` and is unlabelled.
     """
-    low, high = np.log(recipe.scale[0]), np.log(recipe.scale[1])
-    scale = float(np.exp(random.uniform(low, high)))
-    mirror = random.random() < recipe.mirror
     height, width = labels.shape
+    scale = draw_scale(recipe, random) * resizing(recipe.short_side, height, width)
+    mirror = random.random() < recipe.mirror
     # The crop is cut before it is scaled, so only its own pixels are resampled.
     rows = min(height, max(1, round(recipe.crop_height / scale)))
     columns = min(width, max(1, round(recipe.crop_width / scale)))
@@ -46,6 +51,19 @@ def augment(
         cut, target = cut[:, ::-1], target[:, ::-1]
     cut = recolour(cut, recipe, random)
     return _pad(cut, target, recipe)
+
+
+def draw_scale(recipe: AugmentationRecipe, random: np.random.Generator) -> float:
+    """The random factor on the image size, by the recipe's distribution."""
+    low, high = recipe.scale
+    if recipe.scale_distribution == "uniform":
+        return float(random.uniform(low, high))
+    return float(np.exp(random.uniform(np.log(low), np.log(high))))
+
+
+def resizing(short_side: int | None, height: int, width: int) -> float:
+    """The factor that makes the shorter side of an image ``short_side`` long; 1 for None."""
+    return 1.0 if short_side is None else short_side / min(height, width)
 
 
 def recolour(image: Bytes, recipe: AugmentationRecipe, random: np.random.Generator) -> Bytes:
@@ -69,5 +87,7 @@ def _pad(image: Bytes, labels: Bytes, recipe: AugmentationRecipe) -> tuple[Bytes
     right = recipe.crop_width - labels.shape[1]
     if below == 0 and right == 0:
         return image, np.ascontiguousarray(labels)
-    padded = np.pad(image, ((0, below), (0, right), (0, 0)))
+    padded = np.empty((recipe.crop_height, recipe.crop_width, 3), dtype=np.uint8)
+    padded[:] = recipe.padding_colour
+    padded[: image.shape[0], : image.shape[1]] = image
     return padded, np.pad(labels, ((0, below), (0, right)), constant_values=UNLABELLED)
