@@ -168,20 +168,16 @@ def chi_square(counts):
 
 
 def test_sizes_and_positions_are_uniform():
-    # 6000 draws; the bounds are the 99.99 % quantiles of chi^2 with 4 and 16 degrees of freedom.
-    steps = [flat(choose(step=step, slots=range(2))) for step in range(3000)]
-    firsts = [row[0] for row in steps]
-    for side in (
-        [place.height // 8 - 2 for place in firsts],
-        [place.width // 8 - 2 for place in firsts],
-    ):
-        assert chi_square(histogram(side, 5)) < 23.5
-    joint = [5 * (place.height // 8 - 2) + place.width // 8 - 2 for place in firsts]
-    assert chi_square(histogram(joint, 25)) < 59.0  # 24 degrees of freedom
-    places = [place for row in steps for place in row if place.height == 16]
-    tops = [place.top for place in flat([choose(sizes=(80, 80), step=n)[0] for n in range(3000)])]
-    assert chi_square(histogram(tops, 17)) < 45.9
-    assert len(places) > 500
+    # The bounds are the 99.99 % quantiles of chi^2 with 4, 24 and 16 degrees of freedom.
+    firsts = [choose(step=step, slots=[1])[0][0] for step in range(3000)]
+    rows = np.array([place.height // 8 - 2 for place in firsts])
+    columns = np.array([place.width // 8 - 2 for place in firsts])
+    assert chi_square(histogram(rows, 5)) < 23.5
+    assert chi_square(histogram(columns, 5)) < 23.5
+    assert chi_square(histogram(5 * rows + columns, 25)) < 59.0
+    places = [choose(height=96, width=56, sizes=(40, 40), step=n)[2][0] for n in range(3000)]
+    assert chi_square(histogram([place.top for place in places], 57)) < 104.0  # 56
+    assert chi_square(histogram([place.left for place in places], 17)) < 45.9
 
 
 def test_both_images_of_a_step_are_placed_independently():
@@ -290,6 +286,8 @@ def test_requests_that_make_no_sense_are_refused():
         choose(placement="road")
     with pytest.raises(ValueError, match="shape 'star'"):
         choose(shape="star")
+    with pytest.raises(ValueError, match="a batch or an image, found 'patch'"):
+        choose(one_size="patch")
     images = torch.zeros(1, 3, 16, 16)
     with pytest.raises(ValueError, match="places of one size"):
         cut(images, [[Place(0, 0, 8, 8), Place(0, 0, 8, 16)]])

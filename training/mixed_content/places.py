@@ -111,7 +111,8 @@ def choose_places(
     ``perspective`` (ours): as if the patches stood on a flat road. The height grows linearly with
     the row of the foot, from the smallest at the horizon (42 % from the top) to the largest at the
     lower border. The foot's depth t in [0, 1] below the horizon has density 2 t, so that most
-    stand in the lower part; the width is the height times a log-uniform number in [1/2, 2].
+    stand in the lower part; the width is the height times a log-uniform number in [1/2, 2]. With
+    one size a batch, all feet of a step lie in the band of rows that this height belongs to.
 
     Args:
         slots: place of each image in the whole batch.
@@ -120,12 +121,14 @@ def choose_places(
         One list an image.
 
     Raises:
-        ValueError: an unknown placement or shape, sizes without a multiple of 8, or an image that
-            is smaller than 8 pixels.
+        ValueError: an unknown placement, shape or ``one_size``, sizes without a multiple of 8, or
+            an image that is smaller than 8 pixels.
     """
     tall, wide = _sides(sizes, height), _sides(sizes, width)
     if placement not in ("uniform", "perspective") or shape not in SHAPES:
         raise ValueError(f"unknown placement {placement!r} or shape {shape!r}")
+    if one_size not in ("batch", "image"):
+        raise ValueError(f"one size a batch or an image, found {one_size!r}")
     draw_size = _uniform_size if placement == "uniform" else _perspective_size
     places = []
     for slot in slots:
