@@ -18,7 +18,7 @@ from training.flow.bijections import (
 )
 from training.flow.coupling_networks import GaussianNetwork, split_log_scale
 from training.flow.dense_network import DenseNetwork, NoiseNetwork
-from training.flow.image_flow import End, ImageFlow
+from training.flow.image_flow import End, ImageFlow, check_counts
 from training.flow.noise import NoiseSource
 
 # Maps a number of channels to a bijection on as many.
@@ -110,7 +110,8 @@ class DenseFlow(ImageFlow):
         end: see ``ImageFlow``; ``checkpointing`` too.
 
     Raises:
-        ValueError: unless ``units`` and ``steps`` hold a number of at least 1 for each block.
+        ValueError: unless ``units`` and ``steps`` hold a number for each block; a number below 1;
+            an ``end`` that is none.
     """
 
     def __init__(
@@ -124,11 +125,13 @@ class DenseFlow(ImageFlow):
         end: End = "clamp",
         checkpointing: bool = False,
     ) -> None:
-        if len(units) != len(steps) or not units or min(*units, *steps) < 1:
+        check_counts(growth=growth, width=width, layers=layers, layer_growth=layer_growth)
+        if not units or len(units) != len(steps):
             raise ValueError(
-                f"expected a number of units and of steps for each block, found {list(units)} and "
-                f"{list(steps)}"
+                f"expected a number of units and of steps for each block, found {units} and {steps}"
             )
+        for many, count in zip(units, steps, strict=True):
+            check_counts(units=many, steps=count)
         parts: list[Bijection] = [Squeeze()]
         channels = 12
         for block, (many, count) in enumerate(zip(units, steps, strict=True)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.flow.bijections import Bijection, Chain, FactorOut, Squeeze, glow_step
 from training.flow.coupling_networks import ConvolutionalNetwork, LinearNetwork
-from training.flow.image_flow import End, ImageFlow
+from training.flow.image_flow import End, ImageFlow, check_counts
 
 
 class GlowSmall(ImageFlow):
@@ -19,6 +19,9 @@ class GlowSmall(ImageFlow):
         steps: of each level.
         hidden: channels inside coupling networks.
         end: see ``ImageFlow``; ``checkpointing`` too.
+
+    Raises:
+        ValueError: a number below 1, or an ``end`` that is none.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class GlowSmall(ImageFlow):
         end: End = "clamp",
         checkpointing: bool = False,
     ) -> None:
+        check_counts(levels=levels, steps=steps, hidden=hidden)
         parts: list[Bijection] = []
         channels = 3
         for level in range(levels):

@@ -199,7 +199,7 @@ class ImageFlow(nn.Module):
                 f"expected a generator for each of {len(images)} images, found {len(generators)}"
             )
         whole = (images == images.round()) if images.is_floating_point() else images == images
-        if not (whole & (images >= 0) & (images < LEVELS)).all():
+        if not (whole & (images >= 0) & (images <= LEVELS - 1)).all():
             raise ValueError(
                 f"expected integers from 0 to {LEVELS - 1}, found values from {images.min():g} to "
                 f"{images.max():g}"
@@ -211,3 +211,10 @@ class ImageFlow(nn.Module):
                 f"expected a height and a width that are multiples of {self.multiple}, found "
                 f"{height} x {width}"
             )
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ``ValueError`` unless each is a whole number of at least 1."""
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"expected a whole number of at least 1 for {name}, found {count!r}")

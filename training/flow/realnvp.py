@@ -14,7 +14,7 @@ from training.flow.bijections import (
     Squeeze,
 )
 from training.flow.coupling_networks import GaussianNetwork, ResidualNetwork, split_log_scale
-from training.flow.image_flow import End, ImageFlow
+from training.flow.image_flow import End, ImageFlow, check_counts
 from training.flow.noise import NoiseSource
 
 CHECKERBOARDS = 3  # couplings of each kind at every scale but the last
@@ -74,6 +74,9 @@ class RealNVP(ImageFlow):
         hidden: channels inside the first coupling networks.
         blocks: residual blocks of each coupling network.
         end: see ``ImageFlow``; ``checkpointing`` too.
+
+    Raises:
+        ValueError: a number below 1, or an ``end`` that is none.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class RealNVP(ImageFlow):
         end: End = "clamp",
         checkpointing: bool = False,
     ) -> None:
+        check_counts(levels=levels, hidden=hidden, blocks=blocks)
         parts: list[Bijection] = []
         channels = 3
         for level in range(levels):
