@@ -117,8 +117,8 @@ def render_missing(
     folder = Path(cache) / view_digest(view)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not path_of(folder, seed).is_file()]
-    bar = tqdm(total=len(missing), desc="rendering", unit="scene", disable=not progress)
-    with bar:
+    hidden = not (progress and missing)
+    with tqdm(total=len(missing), desc="rendering", unit="scene", disable=hidden) as bar:
         if not workers:
             for seed in missing:
                 render(folder, seed, view)
