@@ -160,6 +160,8 @@ class Measured:
             raise ResultError(f"images: at least one is measured, not {self.images}")
         for score, regions in self.scores.items():
             require_keys(f"scores.{score}", regions, REGIONS)
+        if not self.resampled.scores:
+            raise ResultError("resampled: no score")
         for name, kept in (("resampled", self.resampled.scores), ("strata", self.strata)):
             if unknown := sorted(kept.keys() - self.scores.keys()):
                 raise ResultError(f"{name}: {', '.join(unknown)} were not measured")

@@ -20,10 +20,15 @@ def points(value: float, digits: int = 1) -> str:
     return decimal(100 * value, digits)
 
 
-def signed_points(value: float, digits: int = 1) -> str:
-    """The same with its sign, also where it is positive."""
-    text = points(value, digits)
+def with_sign(text: str) -> str:
+    """A printed number with its sign, also where it is positive."""
     return f"+{text}" if float(text.replace("\N{MINUS SIGN}", "-")) > 0 else text
+
+
+def signed_points(value: float, digits: int = 1) -> str:
+    """A difference of fractions in points, with its sign; a dash for NaN."""
+    text = points(value, digits)
+    return text if math.isnan(value) else with_sign(text)
 
 
 def digits_of(low: float, high: float) -> int:

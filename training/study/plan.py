@@ -75,7 +75,8 @@ class Plan:
         margin: of non-inferiority in mIoU, a fraction.
         aims: see ``Aims``.
         orderings: of published papers, compared in direction only.
-        frozen: what was frozen when and where, such as the commit; by name.
+        frozen: what was frozen before sealed families were met, by name: ``config_sha256``, without
+            which there are no claims, commit and date.
     """
 
     ours: str = "nflowjs"
@@ -103,6 +104,10 @@ class Plan:
     def compared(self) -> tuple[str, str, str]:
         """The arms that ours is tested against."""
         return self.control, self.likelihood_only, self.noise
+
+    def is_frozen(self, config_sha256: str) -> bool:
+        """Whether this is the configuration that was frozen."""
+        return self.frozen.get("config_sha256") == config_sha256
 
     @property
     def main(self) -> tuple[str, ...]:

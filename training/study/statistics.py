@@ -71,7 +71,8 @@ class Comparison:
         ours, theirs: keys of the arms.
         seeds: that both have.
         differences: one an endpoint; Holm's correction covers these.
-        confirmatory: enough seeds on sealed families, so that claims may follow.
+        confirmatory: enough seeds on sealed families under a configuration that was frozen before,
+            so that claims may follow.
     """
 
     ours: str
@@ -100,18 +101,27 @@ def compare(study: Study, plan: Plan, theirs: str) -> Comparison | None:
     found = [_difference(study, plan, theirs, endpoint, seeds) for endpoint in ENDPOINTS]
     corrected = holm([one.p for one in found])
     differences = [replace(one, corrected=p) for one, p in zip(found, corrected, strict=True)]
-    confirmatory = len(seeds) >= FULL_SEEDS and study.families == "sealed"
+    frozen = plan.is_frozen(study.results[0].config_sha256)
+    confirmatory = len(seeds) >= FULL_SEEDS and study.families == "sealed" and frozen
     return Comparison(plan.ours, theirs, seeds, tuple(differences), confirmatory)
 
 
-def best_score(study: Study, arm: str, endpoint: Endpoint, seeds: Sequence[int]) -> str:
-    """The score whose mean over the seeds is best, of those that were resampled.
+def best_score(
+    study: Study,
+    arm: str,
+    endpoint: Endpoint,
+    seeds: Sequence[int],
+    candidates: Sequence[str] | None = None,
+) -> str:
+    """The score whose mean over the seeds is best, of the candidates: all that were resampled.
 
     Of several equal ones the first.
     """
+    if candidates is None:
+        candidates = study.scores(arm, resampled=True)
     means = {
         score: endpoint.sign * float(study.values(arm, seeds, score, endpoint).mean())
-        for score in study.scores(arm, resampled=True)
+        for score in candidates
     }
     return max(means, key=means.__getitem__)
 

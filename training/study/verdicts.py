@@ -1,8 +1,8 @@
 """What may be said of the results, in words: nothing that their seeds and families do not carry.
 
-A claim ("improves ...") needs all seeds, sealed families, a corrected p of at most the level and
-an interval without 0. Without all seeds or sealed families only directions are told; agreement
-with a paper is "same ordering as", never a number.
+A claim ("improves ...") needs all seeds, sealed families, a configuration frozen before, a
+corrected p of at most the level and an interval without 0. Otherwise only directions are told;
+agreement with a paper is "same ordering as", never a number.
 """
 
 from __future__ import annotations
