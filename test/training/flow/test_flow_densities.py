@@ -10,11 +10,12 @@ from made_flows import TINY, GivenNoise, disturb, generators, integers, tiny
 from torch.distributions import Normal
 
 from training.flow import FLOWS, build_flow
-from training.flow.bijections import AffineCoupling, Chain, glow_step
+from training.flow.bijections import AffineCoupling, Chain, FactorOut, glow_step
 from training.flow.coupling_networks import ConvolutionalNetwork
 from training.flow.denseflow import DenseBlock
-from training.flow.image_flow import ImageFlow
+from training.flow.image_flow import DiagonalGaussian, ImageFlow
 from training.flow.noise import NoiseSource
+from training.flow.realnvp import CheckerboardCoupling
 from training.randomness import draw_uniform
 
 PARAMETERS = {"glow_small": 522_636, "realnvp": 21_668_960, "denseflow_25_6": 35_736_742}
@@ -39,6 +40,13 @@ def test_parameters_of_denseflow_part_by_part():
     noises = [m.network.layers for block in blocks for m in block.noises]
     widths = [[c.in_channels for c in n.modules() if hasattr(c, "in_channels")] for n in noises]
     assert widths == [[12, 48], [24, 96], [48, 192]]
+
+
+def test_couplings_of_realnvp_scale_by_scale():
+    flow = build_flow("realnvp", hidden=2, blocks=1)
+    kinds = {CheckerboardCoupling: "{0.parity}", AffineCoupling: "c", FactorOut: "|"}
+    order = [kinds[type(part)].format(part) for part in flow.body.parts if type(part) in kinds]
+    assert "".join(order) == "010ccc|010ccc|010ccc|0101"
 
 
 @pytest.mark.parametrize("name", sorted(FLOWS))
@@ -113,6 +121,16 @@ def test_denseflow_is_exact_for_image_and_noise_together():
         - normal.log_prob(numbers[192:]).sum()
     )
     torch.testing.assert_close(contribution, expected[None], rtol=1e-10, atol=0)
+
+
+def test_the_base_has_one_gaussian_for_each_channel_at_every_position():
+    base = DiagonalGaussian(3).double()
+    disturb(base, 0.5)
+    z = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = Normal(base.mean, base.log_deviation.exp()).log_prob(z).sum(dim=(1, 2, 3))
+    torch.testing.assert_close(base.log_prob(z), expected)
+    one = torch.ones_like(z)
+    torch.testing.assert_close(base.scale(one) - base.mean, base.log_deviation.exp().expand_as(z))
 
 
 def toy_step(channels):
