@@ -67,7 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help="at most so many of each arm; default: all")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--runs", type=Path, default=Path("runs/study"))
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--freeze", action="store_true", help="freeze the configuration and end")
@@ -85,7 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work = Work(
             options.config,
             options.runs,
-            options.cache,
             options.results,
             options.families,
             options.workers,

@@ -17,12 +17,7 @@ from training.study.plan import Aims, Ordering, Plan, PlannedArm
 Changes = Mapping[str, Any]
 
 # What a recipe says of the machine, not of the result.
-_MACHINE = (
-    ("name",),
-    ("seed",),
-    ("data", "simulation", "cache"),
-    ("data", "simulation", "workers"),
-)
+_MACHINE = ("name", "seed", "data.simulation.cache", "data.simulation.workers")
 
 
 @dataclass(frozen=True)
@@ -165,6 +160,11 @@ class Study:
         for name in ("ours", "control", "likelihood_only", "noise"):
             require(getattr(self.config, name) in self.arms, name, sorted(self.arms))
         self.stages = {key: self._resolve(arm) for key, arm in self.arms.items()}
+
+    @property
+    def cache(self) -> Path:
+        """Folder of rendered scenes, the one of the closed-set recipe."""
+        return Path(self.closed_set.mapping["data"]["simulation"]["cache"])
 
     @property
     def digest(self) -> str:

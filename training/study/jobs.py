@@ -24,7 +24,12 @@ from training.recipes import Recipe
 from training.run_state import code_revision
 from training.study.config import Stage, Study
 from training.study.measurements import Families
-from training.study.measuring import MeasuringSettings, fit_on_scenes, measure
+from training.study.measuring import (
+    RESAMPLED_SCORES,
+    MeasuringSettings,
+    fit_on_scenes,
+    measure,
+)
 from training.study.probe import ProbeSettings, probe_artefacts
 from training.study.reading import read_mapping
 from training.study.results import Result, result_path, write_result
@@ -32,6 +37,7 @@ from training.study.scenes import SceneView, StudyScenes, prepare_study_scenes
 from training.train import train
 
 FINAL_ROWS = 3  # of the log, whose means are the final values
+RESAMPLES = 200  # kept in every result: about 50 kB
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,13 @@ class Work:
     Attributes:
         config: path of the configuration.
         runs: folder of the training runs.
-        cache: folder of rendered scenes.
         results: folder of the results.
         families: group of the unknown objects that are met.
-        workers: processes, one thread each.
+        workers: processes, one thread each; 0: this process.
     """
 
     config: Path
     runs: Path
-    cache: Path
     results: Path
     families: Families
     workers: int = 2
@@ -95,20 +99,19 @@ def prepare_scenes(work: Work, study: Study, progress: bool) -> tuple[StudyScene
         view = SceneView(
             size.width, size.height, size.supersampling, families, families == "sealed"
         )
-        return prepare_study_scenes(work.cache, count, view, work.workers, progress)
+        return prepare_study_scenes(study.cache, count, view, work.workers, progress)
 
     return prepare(work.families, count), prepare("none", size.probe)
 
 
 def _train_stage(work: Work, stage: Stage, seed: int) -> None:
     """Train a stage of one seed, from where an interrupted run stopped."""
-    torch.set_num_threads(1)
     recipe = stage.recipe(work.runs, seed)
     train(recipe, stage.place(work.runs, seed), resume=True, progress=False, device="auto")
 
 
 def _make_result(work: Work, arm: str, seed: int) -> None:
-    torch.set_num_threads(1)
+    """Train the arm of one seed unless it is trained, measure it and write its result."""
     study = Study(work.config)
     stage = study.stages[arm]
     place = stage.place(work.runs, seed)
@@ -122,7 +125,9 @@ def _make_result(work: Work, arm: str, seed: int) -> None:
     if study.config.fitted_scenes:
         known = prepare_data(recipe, Ranks(), progress=False).training
         statistics = fit_on_scenes(model, known, study.config.fitted_scenes)
-    measured = measure(model, scenes, MeasuringSettings(statistics=statistics))
+    resampled = RESAMPLED_SCORES if statistics is None else (*RESAMPLED_SCORES, "sml")
+    settings = MeasuringSettings(resampled=resampled, resamples=RESAMPLES, statistics=statistics)
+    measured = measure(model, scenes, settings)
     probe = probe_artefacts(model, probed, ProbeSettings(score=study.config.score))
     machine = describe_machine()
     result = read_mapping(
@@ -180,8 +185,12 @@ def _in_parallel(
     """Call a function on all tasks; one that fails stops the others that have not begun."""
     if not tasks:
         return
+    if workers == 0:
+        for task in tqdm(tasks, desc=title, disable=not progress):
+            function(*task)
+        return
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool,
         tqdm(total=len(tasks), desc=title, disable=not progress) as bar,
     ):
         jobs = [pool.submit(function, *task) for task in tasks]
