@@ -6,6 +6,7 @@ import pytest
 import torch
 from made_flows import GivenNoise, disturb, generators
 from torch.distributions import Normal
+from torch.nn import functional
 
 from training.flow.bijections import (
     ActNorm,
@@ -147,6 +148,28 @@ def test_coupling_number_by_number(channels):
                 torch.testing.assert_close(z[0, channel, row, column], expected)
     torch.testing.assert_close(log_det[0], total)
     assert torch.equal(z[:, second:], x[:, :first])
+
+
+def test_dense_network_layer_by_layer():
+    torch.manual_seed(5)
+    network = DenseNetwork(2, 4, width=3, layers=2, growth=5).double()
+    disturb(network, 0.5)
+    shapes = [2, 3, 3, 3, 3, 5, 8, 8, 8, 5, 13, 9, 3, 4]  # in and out of each convolution
+    weights = list(network.parameters())
+    assert [n for w in weights[::2] for n in w.shape[1::-1]] == shapes
+
+    def convolve(x, index):
+        weight, bias = weights[2 * index : 2 * index + 2]
+        return functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+
+    x = points(2, 2, 4, 5)
+    first = grown = convolve(x, 0)
+    for layer in range(2):
+        inner = convolve(grown, 1 + 2 * layer).clamp(min=0)
+        grown = torch.cat((grown, convolve(inner, 2 + 2 * layer).clamp(min=0)), dim=1)
+    a, b, c = convolve(grown, 5).split(3, dim=1)
+    expected = convolve(first + a + b / (1 + torch.exp(-c)), 6)
+    torch.testing.assert_close(network(x), expected)
 
 
 @pytest.mark.parametrize("parity", [0, 1])
