@@ -16,7 +16,7 @@ from training.datasets.simulation import SimulationDataset, View, prepare_scenes
 from training.datasets.training_sets import TrainingSet, open_sources, open_training_set
 from training.datasets.transforms import augment
 from training.ranks import Ranks
-from training.recipes import AnyRecipe, DataRecipe, Recipe, SimulationRecipe
+from training.recipes import AnyRecipe, DataRecipe, Recipe, RecipeError, SimulationRecipe
 
 Bytes = NDArray[np.uint8]
 
@@ -83,14 +83,20 @@ def prepare_data(recipe: AnyRecipe, ranks: Ranks, progress: bool) -> TrainingDat
     scenes = recipe.data.scenes
     if scenes is None:
         return _open_sets(recipe)
-    if ranks.rank > 0:
-        ranks.wait()  # the first process renders
-    training = _prepare_scenes(scenes, TRAINING_SEEDS[: scenes.training_scenes], False, progress)
-    count = scenes.validation_scenes
-    validation = _prepare_scenes(scenes, VALIDATION_SEEDS[:count], True, progress)
-    if ranks.rank == 0:
-        ranks.wait()
-    return TrainingData(training, ValidationData(scenes=validation))
+    # The first process renders.
+    return ranks.after_first(lambda: _prepare_simulation(scenes, progress and ranks.rank == 0))
+
+
+def batch_slots(recipe: AnyRecipe, ranks: Ranks) -> range:
+    """Places in each batch that this process fills.
+
+    Raises:
+        RecipeError: the batch cannot be divided equally among the processes.
+    """
+    try:
+        return ranks.share(recipe.optimisation.batch)
+    except ValueError as error:
+        raise RecipeError(f"optimisation.batch: {error}") from error
 
 
 def sample(frames: TrainingFrames, recipe: Recipe, step: int, slot: int) -> tuple[Bytes, Bytes]:
@@ -108,11 +114,14 @@ def place(recipe: AnyRecipe, count: int, step: int, slot: int) -> int:
     return int(order[index])
 
 
-def _prepare_scenes(
-    recipe: SimulationRecipe, seeds: Sequence[int], unknown_objects: bool, progress: bool
-) -> SimulationDataset:
-    view = View(recipe.width, recipe.height, recipe.supersampling, unknown_objects)
-    return prepare_scenes(recipe.cache, seeds, view, recipe.workers, progress)
+def _prepare_simulation(recipe: SimulationRecipe, progress: bool) -> TrainingData:
+    def prepare(seeds: Sequence[int], unknown_objects: bool) -> SimulationDataset:
+        view = View(recipe.width, recipe.height, recipe.supersampling, unknown_objects)
+        return prepare_scenes(recipe.cache, seeds, view, recipe.workers, progress)
+
+    training = prepare(TRAINING_SEEDS[: recipe.training_scenes], False)
+    validation = prepare(VALIDATION_SEEDS[: recipe.validation_scenes], True)
+    return TrainingData(training, ValidationData(scenes=validation))
 
 
 def _open_sets(recipe: AnyRecipe) -> TrainingData:

@@ -10,10 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.data import TrainingFrames, place, prepare_data
+from open_set_seg.label_spaces import LABEL_SPACES
+from training.data import batch_slots, place, prepare_data
+from training.datasets.crop_sets import CropSet, open_crop_set
 from training.flow import FlowMetadata, ImageFlow, build_flow, load_flow, save_flow
 from training.loop import Loop, Losses, Schedule, made_ahead
 from training.optimisers import Rate, cosine, source_optimiser
+from training.pictures import draw_samples, picture_sizes
+from training.prediction import evaluated
 from training.randomness import make_generator
 from training.ranks import Ranks
 from training.recipes import (
@@ -30,6 +34,7 @@ from training.run_state import RunFolder
 CROP_USE, NOISE_USE, HELD_OUT_USE, START_USE = 21, 22, 23, 24
 HELD_OUT = 0.02  # share of the frames whose crops are never trained on
 START_CROPS = 64  # that ActNorm is initialised with
+PICTURED = 16  # smallest side of the samples in pictures; the largest is twice that of the crops
 
 
 class FlowObjective(nn.Module):
@@ -45,7 +50,7 @@ class FlowObjective(nn.Module):
         super().__init__()
         self.flow = flow
         self._recipe = recipe
-        self._slots = ranks.share(recipe.optimisation.batch)
+        self._slots = batch_slots(recipe, ranks)
 
     def forward(self, crops: Tensor, step: int) -> Losses:
         """Of crops (b, 3, h, w), whole numbers 0..255, of this process."""
@@ -64,51 +69,72 @@ def train_flow(
     Raises:
         DatasetError: data that are not where the recipe says.
     """
-    frames = prepare_data(recipe, ranks, progress).training
+    crops = Crops(open_images(recipe, ranks, progress), recipe)
     torch.manual_seed(recipe.seed)
     flow = open_flow(recipe.flow).to(device)
-    crops = Crops(frames, recipe)
     if recipe.flow.checkpoint is None:
         flow.initialise(*crops.some(START_USE, START_CROPS))
     held_out = crops.some(HELD_OUT_USE, recipe.crops.validation_crops)
+    sizes = picture_sizes(min(PICTURED, recipe.crops.size), 2 * recipe.crops.size)
+
+    def look(step: int) -> dict[str, float]:
+        run.show(step, "samples", draw_samples(flow, sizes, recipe.seed))
+        return measure_bits(flow, *held_out)
+
     run_recipe = recipe.optimisation
-    steps = run_recipe.steps
-    if run_recipe.epochs is not None:
-        steps = run_recipe.epochs * math.ceil(crops.training / run_recipe.batch)
+    steps = crops.count_steps()
     optimiser = source_optimiser(flow.parameters(), run_recipe, rate_of(run_recipe, steps))
     assert optimiser is not None
-    loop = Loop(
-        FlowObjective(flow, recipe, ranks),
-        {"flow": optimiser},
-        run,
-        Schedule(steps, run_recipe.validate_every, run_recipe.save_every),
-        ranks,
-        lambda step: measure_bits(flow, *held_out),
-    )
+    schedule = Schedule(steps, run_recipe.validate_every, run_recipe.save_every)
+    objective = FlowObjective(flow, recipe, ranks)
+    loop = Loop(objective, {"flow": optimiser}, run, schedule, ranks, look)
+    slots = batch_slots(recipe, ranks)
     parameters = sum(parameter.numel() for parameter in flow.parameters())
-    slots = ranks.share(run_recipe.batch)
     batches = made_ahead(crops.load, slots, steps, recipe.data.threads)
     loop.run(batches, f"training {parameters:,} parameters", progress)
     path = run.path / "flow.safetensors"
-    if ranks.rank == 0:
-        metrics = measure_bits(flow, *held_out)
-        run.log(steps, metrics)
-        write_flow(path, flow, recipe.flow, recipe, metrics)
-    ranks.wait()
+
+    def finish() -> None:
+        if ranks.rank == 0:
+            metrics = look(steps)
+            run.log(steps, metrics)
+            write_flow(path, flow, recipe.flow, recipe, metrics)
+
+    ranks.after_first(finish)
     return path
 
 
+def open_images(recipe: FlowTrainingRecipe, ranks: Ranks, progress: bool) -> CropSet:
+    """What crops are cut from: rendered scenes, or data sets, of which no crop shows an outlier.
+
+    Raises:
+        DatasetError: data that are not where the recipe says.
+    """
+    data, size, mirror = recipe.data, recipe.crops.size, recipe.crops.mirror
+    if data.sets:
+        return open_crop_set(data.sets, size, mirror, skip_corrupt=data.skip_corrupt)
+    scenes = prepare_data(recipe, ranks, progress).training
+    return CropSet(scenes, size, LABEL_SPACES[recipe.label_space].unknown_id, mirror)
+
+
 class Crops:
-    """Random square crops of frames; the last frames are held out.
+    """Random square crops of images; the last images are held out.
 
     Attributes:
-        training: number of frames whose crops are trained on.
+        training: number of images whose crops are trained on.
     """
 
-    def __init__(self, frames: TrainingFrames, recipe: FlowTrainingRecipe) -> None:
-        self._frames = frames
+    def __init__(self, images: CropSet, recipe: FlowTrainingRecipe) -> None:
+        self._images = images
         self._recipe = recipe
-        self.training = max(1, len(frames) - max(1, round(HELD_OUT * len(frames))))
+        self.training = max(1, len(images) - max(1, round(HELD_OUT * len(images))))
+
+    def count_steps(self) -> int:
+        """Of the optimiser, in the whole run."""
+        run = self._recipe.optimisation
+        return (
+            run.steps if run.epochs is None else run.epochs * math.ceil(self.training / run.batch)
+        )
 
     def load(self, step: int, slot: int) -> tuple[Tensor]:
         """The crop (3, s, s) uint8 of a slot of a step."""
@@ -117,24 +143,16 @@ class Crops:
         return (self._cut(index, np.random.default_rng([self._recipe.seed, CROP_USE, position])),)
 
     def some(self, use: int, count: int) -> tuple[Tensor, list[torch.Generator]]:
-        """``count`` crops of training frames, or of held-out ones, with a generator each."""
+        """``count`` crops of training images, or of held-out ones, with a generator each."""
         random = np.random.default_rng([self._recipe.seed, use])
-        first = self.training if use == HELD_OUT_USE and self.training < len(self._frames) else 0
-        last = len(self._frames) if first else self.training
+        first = self.training if use == HELD_OUT_USE and self.training < len(self._images) else 0
+        last = len(self._images) if first else self.training
         crops = [self._cut(int(random.integers(first, last)), random) for _ in range(count)]
         generators = [make_generator(self._recipe.seed, use, index) for index in range(count)]
         return torch.stack(crops), generators
 
     def _cut(self, index: int, random: np.random.Generator) -> Tensor:
-        image, _ = self._frames.load(index)
-        size, (height, width) = self._recipe.crops.size, image.shape[:2]
-        if min(height, width) < size:
-            raise RecipeError(f"crops.size: expected at most the {width} x {height} of an image")
-        top, left = (int(random.integers(side - size + 1)) for side in (height, width))
-        crop = np.array(image[top : top + size, left : left + size])
-        if random.random() < self._recipe.crops.mirror:
-            crop = crop[:, ::-1].copy()
-        return torch.from_numpy(crop).permute(2, 0, 1).contiguous()
+        return torch.from_numpy(self._images.load(index, random)).permute(2, 0, 1).contiguous()
 
 
 @torch.no_grad()
@@ -143,11 +161,9 @@ def measure_bits(
 ) -> dict[str, float]:
     """Mean bits per dimension of held-out crops; the same noise each time."""
     states = [generator.get_state() for generator in generators]
-    was_training = flow.training
-    flow.eval()
     device = next(flow.parameters()).device
-    bits = flow.bits_per_dim(crops.to(device), generators).mean()
-    flow.train(was_training)
+    with evaluated(flow):
+        bits = flow.bits_per_dim(crops.to(device), generators).mean()
     for generator, state in zip(generators, states, strict=True):
         generator.set_state(state)
     return {"validation_bits_per_dim": round(float(bits), 6)}
@@ -156,11 +172,13 @@ def measure_bits(
 def rate_of(recipe: FlowOptimisationRecipe, steps: int) -> Rate:
     """The learning rate by step: warm-up, then constant, or a cosine where its end is given."""
 
+    last = recipe.final_learning_rate
+
     def rate(step: int) -> float:
-        warm = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
-        last = recipe.final_learning_rate
-        if last is None or warm < 1.0:
-            return recipe.learning_rate * warm
+        if step < recipe.warmup_steps:
+            return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+        if last is None:
+            return recipe.learning_rate
         span = max(1, steps - 1 - recipe.warmup_steps)
         return cosine((step - recipe.warmup_steps) / span, recipe.learning_rate, last)
 
@@ -169,6 +187,8 @@ def rate_of(recipe: FlowOptimisationRecipe, steps: int) -> Rate:
 
 def open_flow(recipe: FlowRecipe) -> ImageFlow:
     """A fresh flow, or the one that the recipe starts from, on the CPU.
+
+    Weights of a fresh one come from torch's global generator.
 
     Raises:
         RecipeError: options that the flow does not have, or a checkpoint of another flow.

@@ -28,6 +28,10 @@ LOG_EVERY = 20
 Batch = Sequence[Tensor]
 
 
+class LossError(ValueError):
+    """A loss that became infinite or NaN."""
+
+
 class Losses(NamedTuple):
     """What an objective says of a batch.
 
@@ -59,7 +63,8 @@ class Loop:
         folder: of the run.
         schedule: of the run.
         ranks: the processes that share it.
-        validate: figures for the log, by name; called in the first process only.
+        validate: figures for the log after so many steps, by name; called in the first process
+            only.
     """
 
     def __init__(
@@ -82,8 +87,11 @@ class Loop:
     def run(self, batches: Callable[[int], Iterator[Batch]], title: str, progress: bool) -> None:
         """Take all steps that are left; ``batches(first)`` gives the batches from a step on.
 
+        A saved step has all of its lines in the log: what is logged later is logged again by a run
+        that goes on from there.
+
         Raises:
-            RuntimeError: the loss became infinite or NaN.
+            LossError: the loss became infinite or NaN.
         """
         step, steps = self.folder.load(self.parts), self.schedule.steps
         objective = self._distributed()
@@ -94,20 +102,23 @@ class Loop:
         for batch in bar:
             losses = self.take_step(objective, batch, step)
             step += 1
-            bar.set_postfix({name: f"{float(part):.3f}" for name, part in losses.parts.items()})
+            if not hidden:
+                bar.set_postfix({name: f"{float(part):.3f}" for name, part in losses.parts.items()})
             if step % LOG_EVERY == 0:
                 self._log(step, losses, started)
-            if step % self.schedule.save_every == 0 or step == steps:
-                self.folder.save(self.parts, step)
             if step % self.schedule.validate_every == 0 and step < steps:
                 self._look_up(step)
+            if step % self.schedule.save_every == 0 or step == steps:
+                self.folder.save(self.parts, step)
         self.ranks.wait()
 
     def take_step(self, objective: nn.Module, batch: Batch, step: int) -> Losses:
         """One step of all optimisers; the losses before it."""
         losses: Losses = objective(*batch, step)
-        if not math.isfinite(float(losses.total.detach())):
-            raise RuntimeError(f"the loss became {float(losses.total.detach())} at step {step}")
+        # Added up, so that no process goes on into a sum of gradients that another has left.
+        total = float(self.ranks.add_up(losses.total))
+        if not math.isfinite(total):
+            raise LossError(f"the loss became {total} at step {step}")
         losses.total.backward()  # type: ignore[no-untyped-call]
         for optimiser in self.optimisers.values():
             optimiser.step(step)
@@ -128,10 +139,12 @@ class Loop:
         self.folder.log(step, {**shown, "seconds": round(time.monotonic() - started, 1)})
 
     def _look_up(self, step: int) -> None:
-        if self.ranks.rank == 0:
-            self.folder.log(step, self._validate(step))
-            self.objective.train()
-        self.ranks.wait()
+        def validate() -> None:
+            if self.ranks.rank == 0:
+                self.folder.log(step, self._validate(step))
+
+        self.ranks.after_first(validate)
+        self.objective.train()
 
 
 def made_ahead(

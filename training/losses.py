@@ -71,14 +71,15 @@ def mixed_content_sums(
     if pasted is not None and divergence is None:
         raise ValueError("pasted pixels need a divergence")
     # Zeros that hang on the logits: also a batch without any such pixel has a gradient.
-    zero = logits[..., :0].float().sum()
+    precise = torch.promote_types(logits.dtype, torch.float32)
+    zero = logits[..., :0].to(precise).sum()
     cross_entropy, spread = [zero], [zero]
     labels = labels.long()
     windows = None if pasted is None else _bound(pasted)
     for index in range(len(logits)):
         target = labels[index : index + 1]
         full = functional.interpolate(
-            logits[index : index + 1].float().contiguous(),
+            logits[index : index + 1].to(precise).contiguous(),
             size=target.shape[1:],
             mode="bilinear",
             align_corners=False,

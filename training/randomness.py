@@ -14,7 +14,11 @@ from torch import Tensor
 
 
 def make_generator(*key: int) -> torch.Generator:
-    """A generator on the CPU whose numbers are a function of ``key``, whole numbers from 0."""
+    """A generator on the CPU whose numbers are a function of ``key``.
+
+    Args:
+        key: whole numbers from 0, below 2^32; each use of random numbers has keys of one length.
+    """
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
 

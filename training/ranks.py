@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed
 from torch import Tensor
+
+Value = TypeVar("Value")
+
+
+class FirstRankError(ValueError):
+    """What went wrong in the first process, raised in the others."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,41 @@ class Ranks:
             torch.distributed.init_process_group(backend, timeout=timedelta(days=7))
         return cls(torch.distributed.get_rank(), count, int(os.environ.get("LOCAL_RANK", "0")))
 
+    @staticmethod
+    def leave() -> None:
+        """Take this process out of the group, if it is in one: the last thing that it does."""
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
     def wait(self) -> None:
         """Return when all processes have come here."""
         if self.count > 1:
             torch.distributed.barrier()
+
+    def after_first(self, action: Callable[[], Value]) -> Value:
+        """``action()`` in the first process and, once it has succeeded there, in the others.
+
+        So the first one can make what the others find made, or say that none shall go on.
+
+        Raises:
+            FirstRankError: in the others, with the message of what the first one raised.
+        """
+        if self.count == 1:
+            return action()
+        told: list[str | None] = [None]
+        if self.rank == 0:
+            try:
+                result = action()
+            except Exception as error:
+                told = [str(error) if isinstance(error, ValueError) else repr(error)]
+                torch.distributed.broadcast_object_list(told)
+                raise
+            torch.distributed.broadcast_object_list(told)
+            return result
+        torch.distributed.broadcast_object_list(told)
+        if told[0] is not None:
+            raise FirstRankError(told[0])
+        return action()
 
     def share(self, items: int) -> range:
         """The part of ``items`` numbered things that this process works on; parts are equal.

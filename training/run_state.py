@@ -14,7 +14,8 @@ import yaml
 from numpy.typing import NDArray
 
 from open_set_seg.drawing import save_picture
-from training.recipes import AnyRecipe, RecipeError, recipe_from_mapping, recipe_to_mapping
+from open_set_seg.files import write_whole
+from training.recipes import AnyRecipe, RecipeError, load_recipe, recipe_to_mapping
 
 
 class Stateful(Protocol):
@@ -28,7 +29,7 @@ class Stateful(Protocol):
 
 
 class RunFolder:
-    """The folder of one run: ``recipe.yaml``, ``metrics.jsonl``, ``state.pt``.
+    """The folder of one run: ``recipe.yaml``, ``metrics.jsonl``, ``state.pt``, ``pictures``.
 
     Args:
         path: the folder; made if it is not there.
@@ -53,7 +54,8 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         self._writes = writes
-        self._writer = _open_tensorboard(self.path) if tensorboard and writes else None
+        self._open_writer = _find_tensorboard() if tensorboard and writes else None
+        self._writer: Any = None  # opened by load, which knows where the run goes on
         if not writes:
             return
         self.path.mkdir(parents=True, exist_ok=True)
@@ -61,8 +63,7 @@ class RunFolder:
         if recipe_file.exists():
             if not resume:
                 raise RecipeError(f"{self.path} holds a run already; give --resume to continue it")
-            stored = recipe_from_mapping(yaml.safe_load(recipe_file.read_text(encoding="utf-8")))
-            if stored != recipe:
+            if load_recipe(recipe_file) != recipe:
                 raise RecipeError(f"the run in {self.path} was started with another recipe")
         text = yaml.safe_dump(recipe_to_mapping(recipe), sort_keys=False)
         recipe_file.write_text(text, encoding="utf-8")
@@ -76,19 +77,25 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def load(self, parts: Mapping[str, Stateful]) -> int:
-        """Put the saved state into ``parts``; the number of steps done so far."""
-        if not self._state.exists():
-            if self._writes:
-                self._log.unlink(missing_ok=True)
-            return 0
-        state = torch.load(self._state, map_location="cpu", weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        step = int(state["step"])
+        """Put the saved state into ``parts``; the number of steps done so far.
+
+        What was logged after the last save is forgotten: it is about to happen again.
+
+        Raises:
+            RecipeError: the state of other parts, as another version of the code saved it.
+        """
+        step = rows = 0
+        if self._state.exists():
+            state = torch.load(self._state, map_location="cpu", weights_only=True)
+            if set(state) != {*parts, "step", "log_rows"}:
+                raise RecipeError(f"{self._state} was saved by another version: start a new run")
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            step, rows = int(state["step"]), int(state["log_rows"])
         if self._writes:
-            # What was logged after the last save is about to happen again.
-            kept = [row for row in self.read_log() if row["step"] <= step]
-            self._log.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+            write_whole(self._log, "".join(self._lines()[:rows]))
+            if self._open_writer is not None:
+                self._writer = self._open_writer(self.path, purge_step=step + 1)
         return step
 
     def save(self, parts: Mapping[str, Stateful], step: int) -> None:
@@ -97,7 +104,7 @@ class RunFolder:
             return
         partial = self._state.with_suffix(".partial")
         state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({**state, "step": step}, partial)
+        torch.save({**state, "step": step, "log_rows": len(self._lines())}, partial)
         partial.replace(self._state)
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
@@ -125,17 +132,21 @@ class RunFolder:
 
     def read_log(self) -> list[dict[str, Any]]:
         """All lines logged so far."""
+        return [json.loads(line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
+        # The last one has no end where a process was killed while it wrote.
         if not self._log.exists():
             return []
-        return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
+        return self._log.read_text(encoding="utf-8").splitlines(keepends=True)
 
 
-def _open_tensorboard(path: Path) -> Any:
+def _find_tensorboard() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise RecipeError("for TensorBoard: pip install tensorboard") from error
-    return SummaryWriter(path)
+    return SummaryWriter
 
 
 def code_revision() -> str | None:

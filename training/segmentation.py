@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from open_set_seg import __version__
 from open_set_seg.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from open_set_seg.label_spaces import LABEL_SPACES
 from open_set_seg.models import LadderDenseNet, build_model, count_parameters, load_imagenet
-from training.data import TrainingData, TrainingImages, prepare_data, sample
-from training.flow_training import open_flow, write_flow
-from training.loop import Loop, Schedule, made_ahead
+from training.data import TrainingData, TrainingImages, batch_slots, prepare_data, sample
+from training.examination import Examiner
+from training.flow import ImageFlow
+from training.flow_training import START_CROPS, START_USE, open_flow, write_flow
+from training.loop import Batch, Loop, Schedule, made_ahead
 from training.losses import class_weights_from_counts
 from training.negatives import NegativeSource, build_source
 from training.negatives.flow_patches import FlowPatches
 from training.optimisers import ScheduledOptimiser, network_optimiser, source_optimiser
+from training.randomness import make_generator
 from training.ranks import Ranks
-from training.recipes import (
-    NegativesRecipe,
-    Recipe,
-    RecipeError,
-    recipe_to_mapping,
-)
+from training.recipes import NegativesRecipe, Recipe, RecipeError, recipe_to_mapping
 from training.run_state import RunFolder, code_revision
 from training.steps import SegmentationObjective
-from training.validation import Validator
+from training.validation import Validation
+
+START_SIDE = 32  # largest squares that a fresh flow's ActNorm is initialised with, pixels
 
 
 def train_segmentation(
@@ -47,22 +47,24 @@ def train_segmentation(
     data = prepare_data(recipe, ranks, progress)
     objective = build_objective(recipe, data, device, ranks)
     steps = count_steps(recipe, data)
-    validator = Validator(recipe, data.validation)
-    network = objective.network
+    examiner = Examiner(objective, data.validation, run)
+    schedule = Schedule(steps, recipe.optimisation.validate_every, recipe.optimisation.save_every)
+    optimisers = build_optimisers(objective, steps)
     loop = Loop(
-        objective,
-        build_optimisers(objective, steps),
-        run,
-        Schedule(steps, recipe.optimisation.validate_every, recipe.optimisation.save_every),
-        ranks,
-        lambda step: validator.figures(network),
+        objective, optimisers, run, schedule, ranks, lambda step: examiner.look(step).figures()
     )
-    title = f"training {count_parameters(network):,} parameters"
+    title = f"training {count_parameters(objective.network):,} parameters"
     loop.run(batches(recipe, data, ranks, steps), title, progress)
     path = run.path / "model.safetensors"
-    if ranks.rank == 0:
-        finish(objective, validator, run, steps, path)
-    ranks.wait()
+
+    def finish() -> None:
+        if ranks.rank == 0:
+            validation = examiner.look(steps)
+            space = LABEL_SPACES[recipe.label_space]
+            run.log(steps, {**validation.figures(), "class_iou": validation.class_iou(space)})
+            write_results(objective, validation, path)
+
+    ranks.after_first(finish)
     return path
 
 
@@ -72,12 +74,19 @@ def build_objective(
     """The seeded network and source of negatives, with the classes' weights."""
     torch.manual_seed(recipe.seed)
     network = build_network(recipe)
-    source = None if recipe.negatives is None else build_negatives(recipe.negatives, data)
-    counts = data.training.count_classes(LABEL_SPACES[recipe.label_space].num_classes)
-    weights = class_weights_from_counts(counts, recipe.optimisation.class_weight_power)
-    objective = SegmentationObjective(network, source, recipe, torch.from_numpy(weights), ranks)
-    objective.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return objective.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    source = None if recipe.negatives is None else build_negatives(recipe, recipe.negatives, data)
+    weights = torch.from_numpy(weigh_classes(recipe, data))
+    return SegmentationObjective(network, source, recipe, weights, ranks).to(device)
+
+
+def weigh_classes(recipe: Recipe, data: TrainingData) -> NDArray[np.float32]:
+    """Weights (K,) of the cross-entropy, from the pixels of the training set."""
+    classes = LABEL_SPACES[recipe.label_space].num_classes
+    power = recipe.optimisation.class_weight_power
+    if power == 0:
+        return np.ones(classes, np.float32)  # large sets take minutes to count
+    return class_weights_from_counts(data.training.count_classes(classes), power)
 
 
 def build_network(recipe: Recipe) -> nn.Module:
@@ -102,21 +111,48 @@ def build_network(recipe: Recipe) -> nn.Module:
     return model
 
 
-def build_negatives(recipe: NegativesRecipe, data: TrainingData) -> NegativeSource:
+def build_negatives(
+    recipe: Recipe, negatives: NegativesRecipe, data: TrainingData
+) -> NegativeSource:
     """The source of negatives; ``image_patches`` without ``images`` are of the training images.
 
     Raises:
         RecipeError: options that it does not have.
     """
-    options = dict(recipe.options)
-    if recipe.source == "flow":
-        options["flow"] = open_flow(recipe.flow)
-    if recipe.source == "image_patches":
+    options = dict(negatives.options)
+    if negatives.source == "flow":
+        flow = open_flow(negatives.flow)
+        if negatives.flow.checkpoint is None:
+            initialise_flow(flow, recipe, negatives.patches.sizes, data)
+        options["flow"] = flow
+    if negatives.source == "image_patches":
         options.setdefault("images", TrainingImages(data.training))
     try:
-        return build_source(recipe.source, **options)
+        return build_source(negatives.source, **options)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"negatives.options: {error}") from error
+
+
+def initialise_flow(
+    flow: ImageFlow, recipe: Recipe, sizes: tuple[int, int], data: TrainingData
+) -> None:
+    """Set a fresh flow's ActNorm by random squares of training samples.
+
+    The first step would do it too, but with other crops in every process, and after the samples of
+    that step were drawn.
+    """
+    crop = recipe.augmentation
+    side = min(max(sizes[0], min(sizes[1], START_SIDE)), crop.crop_height, crop.crop_width)
+    side -= side % flow.multiple
+    random = np.random.default_rng([recipe.seed, START_USE])
+    squares = []
+    for index in range(START_CROPS):
+        image, _ = sample(data.training, recipe, *divmod(index, recipe.optimisation.batch))
+        top, left = (int(random.integers(length - side + 1)) for length in image.shape[:2])
+        square = np.ascontiguousarray(image[top : top + side, left : left + side])
+        squares.append(torch.from_numpy(square).permute(2, 0, 1))
+    generators = [make_generator(recipe.seed, START_USE, index) for index in range(START_CROPS)]
+    flow.initialise(torch.stack(squares), generators)
 
 
 def build_optimisers(objective: SegmentationObjective, steps: int) -> dict[str, ScheduledOptimiser]:
@@ -139,35 +175,24 @@ def count_steps(recipe: Recipe, data: TrainingData) -> int:
     return run.epochs * math.ceil(len(data.training) / run.batch)
 
 
-def batches(recipe: Recipe, data: TrainingData, ranks: Ranks, steps: int) -> Any:
-    """Batches of (b, H, W, 3) uint8 images and (b, H, W) uint8 labels, made ahead."""
+def batches(
+    recipe: Recipe, data: TrainingData, ranks: Ranks, steps: int
+) -> Callable[[int], Iterator[Batch]]:
+    """Batches of (b, H, W, 3) uint8 images and (b, H, W) uint8 labels from a step on."""
 
     def make(step: int, slot: int) -> tuple[Tensor, Tensor]:
         image, labels = sample(data.training, recipe, step, slot)
         return torch.from_numpy(image), torch.from_numpy(labels)
 
-    try:
-        slots: Sequence[int] = ranks.share(recipe.optimisation.batch)
-    except ValueError as error:
-        raise RecipeError(f"optimisation.batch: {error}") from error
-    return made_ahead(make, slots, steps, recipe.data.threads)
+    return made_ahead(make, batch_slots(recipe, ranks), steps, recipe.data.threads)
 
 
-def finish(
-    objective: SegmentationObjective,
-    validator: Validator,
-    run: RunFolder,
-    steps: int,
-    path: Path,
-) -> None:
-    """Validate, choose the threshold and write the checkpoint, and the flow beside it."""
-    recipe, network = objective.recipe, objective.network
-    space = LABEL_SPACES[recipe.label_space]
-    validation = validator.validate(network)
-    metrics = validation.figures()
+def write_results(objective: SegmentationObjective, validation: Validation, path: Path) -> None:
+    """Write the checkpoint with the threshold of a validation, and the flow beside it."""
+    recipe = objective.recipe
     metadata = CheckpointMetadata(
         architecture=recipe.network.architecture,
-        label_space=space,
+        label_space=LABEL_SPACES[recipe.label_space],
         package_version=__version__,
         width=recipe.network.width,
         score=recipe.score.name,
@@ -179,10 +204,9 @@ def finish(
         recipe=recipe_to_mapping(recipe),
         seed=recipe.seed,
         code_revision=code_revision(),
-        metrics=metrics,
+        metrics=validation.figures(),
     )
-    run.log(steps, {**metrics, "class_iou": validation.class_iou(space)})
-    save_checkpoint(path, network, metadata, half=True)
+    save_checkpoint(path, objective.network, metadata, half=True)
     source = objective.source
     if isinstance(source, FlowPatches) and recipe.negatives is not None:
         write_flow(path.with_name("flow.safetensors"), source.flow, recipe.negatives.flow, recipe)

@@ -87,7 +87,7 @@ class SegmentationObjective(nn.Module):
     def forward(self, images: Tensor, labels: Tensor, step: int) -> Losses:
         """Losses of a batch: (b, H, W, 3) uint8 images and (b, H, W) labels of this process."""
         device = self.class_weights.device
-        images = images.to(device).permute(0, 3, 1, 2).float()
+        images = images.to(device).permute(0, 3, 1, 2).to(self.class_weights.dtype)
         labels = labels.to(device)
         mixed = None
         if self.source is not None and self.recipe.negatives is not None:

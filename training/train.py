@@ -44,12 +44,10 @@ def train(
         WeightsError: ImageNet weights that do not fit.
     """
     ranks = Ranks.join()
-    # Only the first process may find that the folder holds another run, so it looks first.
-    if ranks.rank > 0:
-        ranks.wait()
-    run = RunFolder(output, recipe, resume, tensorboard, writes=ranks.rank == 0)
-    if ranks.rank == 0:
-        ranks.wait()
+    # Only the first process can find that the folder holds another run, and it tells the others.
+    run = ranks.after_first(
+        lambda: RunFolder(output, recipe, resume, tensorboard, writes=ranks.rank == 0)
+    )
     chosen = choose_device(device)
     if chosen.type == "cuda" and ranks.count > 1 and ":" not in device:
         chosen = torch.device("cuda", ranks.local % torch.cuda.device_count())
@@ -60,7 +58,7 @@ def train(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; exit code 0, or 2 with one line on what is wrong."""
+    """Command line; exit code 0, or 2 with what is wrong, or 130 where it was stopped."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("recipe", type=Path, help="YAML file in config/training")
     parser.add_argument("overrides", nargs="*", help="section.key=value")
@@ -69,22 +67,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="threads of the network's arithmetic")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard as well")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     try:
         recipe = load_recipe(options.recipe, options.overrides)
-        output = options.output or Path("runs") / recipe.name
         path = train(
             recipe,
-            output,
+            options.output or Path("runs") / recipe.name,
             options.resume,
             device=options.device,
             tensorboard=options.tensorboard,
         )
+        leads = Ranks.join().rank == 0
+        Ranks.leave()
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: stopped; --resume goes on from the last saved step\n")
+    if leads:
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 
 

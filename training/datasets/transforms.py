@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from open_set_seg.label_spaces import UNLABELLED
-from training.recipes import AugmentationRecipe
 
 Bytes = NDArray[np.uint8]
 
 
+class Augmentation(Protocol):
+    """What is random about a sample; ``AugmentationRecipe`` says what each number means."""
+
+    @property
+    def crop_width(self) -> int: ...
+    @property
+    def crop_height(self) -> int: ...
+    @property
+    def short_side(self) -> int | None: ...
+    @property
+    def scale(self) -> tuple[float, float]: ...
+    @property
+    def scale_distribution(self) -> str: ...
+    @property
+    def mirror(self) -> float: ...
+    @property
+    def colour(self) -> float: ...
+    @property
+    def brightness(self) -> float: ...
+    @property
+    def padding_colour(self) -> tuple[int, int, int]: ...
+
+
 def augment(
-    image: Bytes, labels: Bytes, recipe: AugmentationRecipe, random: np.random.Generator
+    image: Bytes, labels: Bytes, recipe: Augmentation, random: np.random.Generator
 ) -> tuple[Bytes, Bytes]:
     """A random crop of the randomly scaled, mirrored and recoloured image.
 
@@ -53,7 +77,7 @@ def augment(
     return _pad(cut, target, recipe)
 
 
-def draw_scale(recipe: AugmentationRecipe, random: np.random.Generator) -> float:
+def draw_scale(recipe: Augmentation, random: np.random.Generator) -> float:
     """The random factor on the image size, by the recipe's distribution."""
     low, high = recipe.scale
     if recipe.scale_distribution == "uniform":
@@ -66,7 +90,7 @@ def resizing(short_side: int | None, height: int, width: int) -> float:
     return 1.0 if short_side is None else short_side / min(height, width)
 
 
-def recolour(image: Bytes, recipe: AugmentationRecipe, random: np.random.Generator) -> Bytes:
+def recolour(image: Bytes, recipe: Augmentation, random: np.random.Generator) -> Bytes:
     """Gain of every channel, contrast and brightness, changed at random; same shape."""
     gains = 1.0 + random.uniform(-recipe.colour, recipe.colour) * np.ones(3)
     gains *= 1.0 + random.uniform(-recipe.colour, recipe.colour, 3) / 2.0
@@ -82,7 +106,7 @@ def _resize(values: Bytes, size: tuple[int, int], interpolation: int) -> Bytes:
     return np.asarray(resized, dtype=np.uint8)
 
 
-def _pad(image: Bytes, labels: Bytes, recipe: AugmentationRecipe) -> tuple[Bytes, Bytes]:
+def _pad(image: Bytes, labels: Bytes, recipe: Augmentation) -> tuple[Bytes, Bytes]:
     below = recipe.crop_height - labels.shape[0]
     right = recipe.crop_width - labels.shape[1]
     if below == 0 and right == 0:

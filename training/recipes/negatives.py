@@ -31,9 +31,9 @@ class FlowRecipe:
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        require(self.name in FLOWS, "flow.name", sorted(FLOWS))
+        require(self.name in FLOWS, "name", sorted(FLOWS))
         fresh = self.checkpoint is None
-        require(fresh or not self.options, "flow.options", "none beside a checkpoint")
+        require(fresh or not self.options, "options", "none beside a checkpoint")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PatchesRecipe:
         sizes: smallest and largest side, multiples of 8 pixels.
         one_size: whether all patches of a batch share a size, or every one has its own.
         per_image: patches in an image.
-        placement: uniform, or larger and more often where the road is near.
+        placement: uniform, or larger and more often where the road is near, or both in turn.
         shape: of the pasted region inside its rectangle.
         ignore_border: pixels around a patch without a label.
     """
@@ -52,16 +52,16 @@ class PatchesRecipe:
     sizes: tuple[int, int] = (16, 216)
     one_size: Literal["batch", "image"] = "batch"
     per_image: int = 1
-    placement: Literal["uniform", "perspective"] = "uniform"
+    placement: Literal["uniform", "perspective", "alternating"] = "uniform"
     shape: Literal["rectangle", "ellipse", "blob"] = "rectangle"
     ignore_border: int = 0
 
     def __post_init__(self) -> None:
         low, high = self.sizes
         allowed = 8 <= low <= high and low % 8 == high % 8 == 0
-        require(allowed, "negatives.patches.sizes", "multiples of 8, smallest <= largest")
-        require(self.per_image >= 1, "negatives.patches.per_image", "at least 1")
-        require(self.ignore_border >= 0, "negatives.patches.ignore_border", "at least 0")
+        require(allowed, "sizes", "multiples of 8, smallest <= largest")
+        require(self.per_image >= 1, "per_image", "at least 1")
+        require(self.ignore_border >= 0, "ignore_border", "at least 0")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,12 @@ class SourceOptimisationRecipe:
     gradient_clip: float | None = None
 
     def __post_init__(self) -> None:
-        require(self.learning_rate >= 0, "negatives.optimisation.learning_rate", "at least 0")
-        require(self.warmup_steps >= 0, "negatives.optimisation.warmup_steps", "at least 0")
+        require(self.learning_rate >= 0, "learning_rate", "at least 0")
+        require(all(0 <= b < 1 for b in self.betas), "betas", "numbers in [0, 1)")
+        require(self.epsilon > 0, "epsilon", "a positive number")
+        require(self.warmup_steps >= 0, "warmup_steps", "at least 0")
+        clip = self.gradient_clip
+        require(clip is None or clip > 0, "gradient_clip", "a positive number")
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class NegativesRecipe:
     optimisation: SourceOptimisationRecipe = field(default_factory=SourceOptimisationRecipe)
 
     def __post_init__(self) -> None:
-        require(self.source in NEGATIVES, "negatives.source", sorted(NEGATIVES))
-        require(self.divergence in DIVERGENCES, "negatives.divergence", sorted(DIVERGENCES))
-        require(self.weight >= 0, "negatives.weight", "at least 0")
-        require(self.weight_warmup_steps >= 0, "negatives.weight_warmup_steps", "at least 0")
+        require(self.source in NEGATIVES, "source", sorted(NEGATIVES))
+        require(self.divergence in DIVERGENCES, "divergence", sorted(DIVERGENCES))
+        for name in ("weight", "weight_warmup_steps"):
+            require(getattr(self, name) >= 0, name, "at least 0")

@@ -1,13 +1,16 @@
 """Strict reading of YAML into frozen dataclasses.
 
-A key that no dataclass has is an error that names the nearest key; a value of another type is an
-error too. ``section.key=value`` on the command line replaces single values.
+A key that no dataclass has is an error that names the nearest key; a value of another type or out
+of range is an error too. All name the place, as ``data.sets[0].name``: a dataclass that checks its
+values names them alone, and whoever reads it puts the section before them. ``section.key=value`` on
+the command line replaces single values.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -24,9 +27,16 @@ class RecipeError(ValueError):
 
 
 def require(condition: bool, name: str, expected: object) -> None:
-    """RecipeError that says what is expected of ``name``, unless the condition holds."""
+    """RecipeError that says what is expected of ``name``, unless the condition holds.
+
+    Args:
+        condition: whether the value is as it should be.
+        name: of the value inside its own section.
+        expected: what it should be; a list is a choice.
+    """
     if not condition:
-        raise RecipeError(f"{name}: expected {expected}")
+        choice = f"one of {', '.join(expected)}" if isinstance(expected, list) else expected
+        raise RecipeError(f"{name}: expected {choice}")
 
 
 def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -72,12 +82,18 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator:
         raise RecipeError(f"expected section.key=value, found {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{key}: expected a value in YAML, found {text!r}") from error
     *sections, last = key.strip().split(".")
     for section in sections:
-        content = content.setdefault(section, {})
+        if content.get(section) is None:
+            content[section] = {}
+        content = content[section]
         if not isinstance(content, dict):
             raise RecipeError(f"{key}: {section!r} is a value, not a section")
-    content[last] = yaml.safe_load(text)
+    content[last] = value
 
 
 def _read(kind: Any, content: Any, where: str) -> Any:
@@ -92,7 +108,11 @@ def _read(kind: Any, content: Any, where: str) -> Any:
         required = item.default is item.default_factory is dataclasses.MISSING
         if required and name not in content:
             raise RecipeError(f"{_join(where, name)}: expected a value, found nothing")
-    return kind(**{key: _convert(hints[key], v, _join(where, key)) for key, v in content.items()})
+    values = {key: _convert(hints[key], v, _join(where, key)) for key, v in content.items()}
+    try:
+        return kind(**values)
+    except RecipeError as error:
+        raise RecipeError(_join(where, error)) from error
 
 
 def _join(where: str, key: object) -> str:
@@ -107,9 +127,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value in arguments:
             return value
     elif origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        return _convert(arguments[0], value, where)
+        return None if value is None else _convert(arguments[0], value, where)
     elif origin is tuple:
         if isinstance(value, Sequence) and not isinstance(value, str):
             if arguments[-1] is Ellipsis:
@@ -121,19 +139,32 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return dict(value)
     elif hint is float:
-        # YAML reads 1e-3 (without a point) as text.
-        if isinstance(value, str):
-            value = _number(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+        number = _number(value)
+        if number is not None:
+            return number
     elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
-    expected = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise RecipeError(f"{where}: expected {expected}, found {value!r}")
+    raise RecipeError(f"{where}: expected {_describe(hint)}, found {value!r}")
 
 
-def _number(text: str) -> float | str:
+def _number(value: object) -> float | None:
+    """A finite number; None where it is none."""
+    # YAML reads 1e-3 (without a point) as text.
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
     try:
-        return float(text)
-    except ValueError:
-        return text
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _describe(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple:
+        return "a list" if arguments[-1] is Ellipsis else f"a list of {len(arguments)}"
+    if origin is Mapping:
+        return "a mapping from names"
+    return "a finite number" if hint is float else str(hint.__name__)

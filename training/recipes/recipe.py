@@ -39,8 +39,13 @@ class Recipe:
     score: ScoreRecipe = field(default_factory=ScoreRecipe)
 
     def __post_init__(self) -> None:
-        require(self.label_space in LABEL_SPACES, "label_space", sorted(LABEL_SPACES))
-        require(self.seed >= 0, "seed", "at least 0")
+        _check_start(self)
+
+
+def _check_start(recipe: Recipe | FlowTrainingRecipe) -> None:
+    require(bool(recipe.name), "name", "a name")
+    require(0 <= recipe.seed < 2**32, "seed", "a number from 0 to 2^32 - 1")
+    require(recipe.label_space in LABEL_SPACES, "label_space", sorted(LABEL_SPACES))
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,9 @@ class CropsRecipe:
     validation_crops: int = 64
 
     def __post_init__(self) -> None:
-        require(self.size >= 8 and self.size % 8 == 0, "crops.size", "a multiple of 8")
-        require(0 <= self.mirror <= 1, "crops.mirror", "a probability")
-        require(self.validation_crops >= 1, "crops.validation_crops", "at least 1")
+        require(self.size >= 8 and self.size % 8 == 0, "size", "a multiple of 8")
+        require(0 <= self.mirror <= 1, "mirror", "a probability")
+        require(self.validation_crops >= 1, "validation_crops", "at least 1")
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,11 @@ class FlowOptimisationRecipe(SourceOptimisationRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("steps", "batch", "validate_every", "save_every"):
-            require(getattr(self, name) >= 1, f"optimisation.{name}", "at least 1")
-        require(self.epochs is None or self.epochs >= 1, "optimisation.epochs", "at least 1")
+            require(getattr(self, name) >= 1, name, "at least 1")
+        require(self.epochs is None or self.epochs >= 1, "epochs", "at least 1")
+        last = self.final_learning_rate
+        falls = last is None or 0 <= last <= self.learning_rate
+        require(falls, "final_learning_rate", "a number from 0 to learning_rate")
 
 
 @dataclass(frozen=True)
@@ -101,8 +109,7 @@ class FlowTrainingRecipe:
     optimisation: FlowOptimisationRecipe = field(default_factory=FlowOptimisationRecipe)
 
     def __post_init__(self) -> None:
-        require(self.label_space in LABEL_SPACES, "label_space", sorted(LABEL_SPACES))
-        require(self.seed >= 0, "seed", "at least 0")
+        _check_start(self)
 
 
 AnyRecipe = Recipe | FlowTrainingRecipe
@@ -129,7 +136,7 @@ def recipe_from_mapping(content: Mapping[str, Any]) -> AnyRecipe:
         RecipeError: unknown key, wrong type, or a value out of range.
     """
     task = content.get("task", "segmentation")
-    require(task in TASKS, "task", sorted(TASKS))
+    require(isinstance(task, str) and task in TASKS, "task", sorted(TASKS))
     return read_section(TASKS[task], content)
 
 

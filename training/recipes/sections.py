@@ -32,19 +32,16 @@ class NetworkRecipe:
     freeze_statistics: bool = False
 
     def __post_init__(self) -> None:
-        require(self.architecture in MODELS, "network.architecture", sorted(MODELS))
-        require(0 < self.width <= 4, "network.width", "a number in (0, 4]")
+        require(self.architecture in MODELS, "architecture", sorted(MODELS))
+        require(0 < self.width <= 4, "width", "a number in (0, 4]")
         can_checkpoint = MODELS[self.architecture] is LadderDenseNet
         require(
             can_checkpoint or not self.gradient_checkpointing,
-            "network.gradient_checkpointing",
+            "gradient_checkpointing",
             f"false for {self.architecture}",
         )
-        require(
-            self.checkpoint is None or self.imagenet_weights is None,
-            "network",
-            "a checkpoint or imagenet_weights to start from, not both",
-        )
+        alone = self.checkpoint is None or self.imagenet_weights is None
+        require(alone, "imagenet_weights", "none beside a checkpoint")
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,8 @@ class SimulationRecipe:
 
     def __post_init__(self) -> None:
         for name in ("training_scenes", "validation_scenes", "width", "height", "workers"):
-            require(getattr(self, name) >= 1, f"data.simulation.{name}", "at least 1")
-        require(self.supersampling >= 1, "data.simulation.supersampling", "at least 1")
+            require(getattr(self, name) >= 1, name, "at least 1")
+        require(self.supersampling >= 1, "supersampling", "at least 1")
 
 
 @dataclass(frozen=True)
@@ -107,10 +104,11 @@ class DataRecipe:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        require(self.simulation is None or not self.sets, "data", "a simulation or sets, not both")
-        require(bool(self.sets) or not (self.validation or self.anomalies), "data.sets", "some")
-        require(self.threads >= 1, "data.threads", "at least 1")
-        require(self.validation_frames >= 1, "data.validation_frames", "at least 1")
+        require(self.simulation is None or not self.sets, "sets", "none beside a simulation")
+        others = self.validation or self.anomalies
+        require(bool(self.sets) or not others, "sets", "some where data sets are validated on")
+        require(self.threads >= 1, "threads", "at least 1")
+        require(self.validation_frames >= 1, "validation_frames", "at least 1")
 
     @property
     def scenes(self) -> SimulationRecipe | None:
@@ -142,12 +140,16 @@ class AugmentationRecipe:
     padding_colour: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
-        require(min(self.crop_width, self.crop_height) >= 32, "augmentation.crop", "at least 32")
-        require(0 < self.scale[0] <= self.scale[1], "augmentation.scale", "0 < smallest <= largest")
-        require(0 <= self.mirror <= 1, "augmentation.mirror", "a probability")
-        require(0 <= self.colour < 1, "augmentation.colour", "a number in [0, 1)")
+        for name in ("crop_width", "crop_height"):
+            require(getattr(self, name) >= 32, name, "at least 32")
+        require(0 < self.scale[0] <= self.scale[1], "scale", "0 < smallest <= largest")
+        require(0 <= self.mirror <= 1, "mirror", "a probability")
+        require(0 <= self.colour < 1, "colour", "a number in [0, 1)")
+        require(self.brightness >= 0, "brightness", "at least 0")
+        allowed = all(0 <= value <= 255 for value in self.padding_colour)
+        require(allowed, "padding_colour", "numbers from 0 to 255")
         short = self.short_side
-        require(short is None or short >= 32, "augmentation.short_side", "at least 32")
+        require(short is None or short >= 32, "short_side", "at least 32")
 
 
 @dataclass(frozen=True)
@@ -188,14 +190,16 @@ class OptimisationRecipe:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "validate_every", "save_every"):
-            require(getattr(self, name) >= 1, f"optimisation.{name}", "at least 1")
-        require(self.epochs is None or self.epochs >= 1, "optimisation.epochs", "at least 1")
+            require(getattr(self, name) >= 1, name, "at least 1")
+        require(self.epochs is None or self.epochs >= 1, "epochs", "at least 1")
         for name in ("learning_rate", "epsilon"):
-            require(getattr(self, name) > 0, f"optimisation.{name}", "a positive number")
-        require(self.encoder_factor >= 0, "optimisation.encoder_factor", "at least 0")
-        require(self.cosine_stretch >= 1, "optimisation.cosine_stretch", "at least 1")
-        require(self.warmup_steps >= 0, "optimisation.warmup_steps", "at least 0")
-        require(all(0 <= b < 1 for b in self.betas), "optimisation.betas", "numbers in [0, 1)")
+            require(getattr(self, name) > 0, name, "a positive number")
+        for name in ("encoder_factor", "warmup_steps", "weight_decay", "class_weight_power"):
+            require(getattr(self, name) >= 0, name, "at least 0")
+        falls = 0 <= self.final_learning_rate <= self.learning_rate
+        require(falls, "final_learning_rate", "a number from 0 to learning_rate")
+        require(self.cosine_stretch >= 1, "cosine_stretch", "at least 1")
+        require(all(0 <= b < 1 for b in self.betas), "betas", "numbers in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,7 @@ class ScoreRecipe:
 
     def __post_init__(self) -> None:
         _check_score(self.name)
-        require(self.temperature > 0, "score.temperature", "a positive number")
+        require(self.temperature > 0, "temperature", "a positive number")
 
     @property
     def scoring(self) -> Scoring:
@@ -227,10 +231,10 @@ def _check_score(name: str) -> None:
     try:
         scoring = Scoring.parse(name)
     except ScoringError as error:
-        require(False, "score.name", f"a scoring: {error}")
+        require(False, "name", f"a scoring: {error}")
         raise
-    require(scoring.temperature is None, "score.name", "no temperature: score.temperature has it")
-    require(scoring.intervention is None, "score.name", "a score without intervention")
+    require(scoring.temperature is None, "name", "no temperature: score.temperature has it")
+    require(scoring.intervention is None, "name", "a score without intervention")
     others = {*scoring.entry.needs} - {"logits", "outlier_logits"}
     needs = " and ".join(sorted(others))
-    require(not others, "score.name", f"a score of logits alone; {name} needs {needs}")
+    require(not others, "name", f"a score of logits alone; {name} needs {needs}")
