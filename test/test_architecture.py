@@ -173,7 +173,7 @@ TRAINING_LAYERS = {
     "evaluation": 5,
     "evaluate": 6,
     "submit": 6,
-    "figures": 10,
+    "figures": 11,
     "study": 10,
 }
 

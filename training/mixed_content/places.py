@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.nn import functional
 from training.randomness import draw_normal, draw_uniform, make_generator
 
 Shape: TypeAlias = Literal["rectangle", "ellipse", "blob"]
-Placement: TypeAlias = Literal["uniform", "perspective"]
+Placement: TypeAlias = Literal["uniform", "perspective", "alternating"]
 
 MULTIPLE = 8  # of sides: what flows with three squeezes can sample
 HORIZON = 0.42  # of the image's height, where "perspective" lets the smallest patches stand
@@ -113,6 +113,8 @@ def choose_places(
     lower border. The foot's depth t in [0, 1] below the horizon has density 2 t, so that most
     stand in the lower part; the width is the height times a log-uniform number in [1/2, 2]. With
     one size a batch, all feet of a step lie in the band of rows that this height belongs to.
+    ``alternating`` (ours): uniform in every other image, perspective in the ones between; each of
+    the two has its own size a batch.
 
     Args:
         slots: place of each image in the whole batch.
@@ -125,22 +127,23 @@ def choose_places(
             an image that is smaller than 8 pixels.
     """
     tall, wide = _sides(sizes, height), _sides(sizes, width)
-    if placement not in ("uniform", "perspective") or shape not in SHAPES:
+    if placement not in get_args(Placement) or shape not in SHAPES:
         raise ValueError(f"unknown placement {placement!r} or shape {shape!r}")
     if one_size not in ("batch", "image"):
         raise ValueError(f"one size a batch or an image, found {one_size!r}")
-    draw_size = _uniform_size if placement == "uniform" else _perspective_size
     places = []
     for slot in slots:
         row = []
+        on_road = placement == "perspective" or (placement == "alternating" and slot % 2 == 1)
+        draw_size = _perspective_size if on_road else _uniform_size
         for index in range(per_image):
             owner = () if one_size == "batch" else (slot, index)
             size = draw_size(np.random.default_rng([seed, _SIZE, step, *owner]), tall, wide)
             random = np.random.default_rng([seed, _POSITION, step, slot, index])
-            if placement == "uniform":
-                top = int(random.integers(height - size[0] + 1))
-            else:
+            if on_road:
                 top = _perspective_top(random, size[0], tall, height)
+            else:
+                top = int(random.integers(height - size[0] + 1))
             left = int(random.integers(width - size[1] + 1))
             row.append(Place(top, left, *size, shape, (seed, step, slot, index)))
         places.append(row)

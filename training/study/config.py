@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from training.recipes import RecipeError, recipe_from_mapping, recipe_to_mapping
+from training.recipes import RecipeError, recipe_from_mapping
 from training.recipes.reading import read_section, read_yaml, require, to_mapping
 from training.study.plan import Aims, Ordering, Plan, PlannedArm
 
@@ -101,7 +101,7 @@ class Stage:
 
     Attributes:
         kind: folder of its runs.
-        mapping: of its recipe, without the seed.
+        mapping: of its recipe, as the files have it.
         digest: of everything that its result depends on, the stages before it included.
         needs: stages whose results it starts from, by the dotted key that takes the path.
     """
@@ -144,7 +144,8 @@ class Study:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.config = read_section(StudyConfig, read_yaml(path))
+        self._content = read_yaml(path)
+        self.config = read_section(StudyConfig, self._content)
         beside = Path(path).parent
         self._mixed = read_yaml(beside / self.config.mixed)
         self._flow = read_yaml(beside / self.config.flow)
@@ -164,15 +165,23 @@ class Study:
     @property
     def cache(self) -> Path:
         """Folder of rendered scenes, the one of the closed-set recipe."""
-        return Path(self.closed_set.mapping["data"]["simulation"]["cache"])
+        recipe = recipe_from_mapping(self.closed_set.mapping)
+        assert recipe.data.scenes is not None
+        return Path(recipe.data.scenes.cache)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that results depend on: what is frozen before sealed families are met."""
-        content = {
-            "config": {**to_mapping(self.config), "closed_set": "", "flow": "", "mixed": ""},
-            "stages": {key: stage.digest for key, stage in self.stages.items()},
+        """SHA-256 of all that claims rest on: what is frozen before sealed families are met.
+
+        Exploratory arms carry no claim: they may be added later.
+        """
+        paths = ("closed_set", "flow", "mixed")
+        content = {key: value for key, value in self._content.items() if key not in paths}
+        content["arms"] = {
+            key: stage.digest for key, stage in self.stages.items() if self.arms[key].headline
         }
+        for exploratory in ("flows", "orderings", "exploratory_seeds"):
+            content.pop(exploratory, None)
         return _digest(content)
 
     def seeds(self, arm: str) -> range:
@@ -242,18 +251,19 @@ def set_value(content: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _stage(kind: str, content: Mapping[str, Any], needs: Mapping[str, Stage]) -> Stage:
-    recipe = recipe_from_mapping(content)
-    mapping = recipe_to_mapping(recipe)
-    described = copy.deepcopy(mapping)
+    recipe_from_mapping(content)  # refuses what is wrong
+    # What the files say is hashed, not what the defaults add: a key that recipes get later, with a
+    # default that changes nothing, leaves old results valid.
+    described = copy.deepcopy(dict(content))
     for key in _MACHINE:
         *sections, last = key.split(".")
-        part = described
+        part: Any = described
         for section in sections:
             part = part.get(section) or {}
         part.pop(last, None)
     for key, need in needs.items():
         set_value(described, key, need.digest)
-    return Stage(kind, mapping, _digest(described), dict(needs))
+    return Stage(kind, dict(content), _digest(described), dict(needs))
 
 
 def _digest(content: Any) -> str:

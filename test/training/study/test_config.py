@@ -52,7 +52,7 @@ def test_all_arms_take_the_same_steps_at_the_same_rate(study):
     weights = {
         recipe.negatives.weight for recipe in recipes.values() if recipe.negatives is not None
     }
-    assert len(weights) == 1
+    assert len(weights) == 3  # and the two arms about lambda
     assert recipes["control"].negatives is None
 
 
@@ -84,6 +84,14 @@ def test_stages_start_from_each_other(study):
 )
 def test_whatever_matters_changes_the_hash(study, changes):
     assert study(changes).digest != study().digest
+
+
+def test_exploratory_arms_may_be_added_later(study):
+    changes = {"arms.extra": {"title": "x", "changes": {"negatives.weight": 0.2}}}
+    assert study(changes).digest == study().digest
+    assert study({"arms.extra": {**changes["arms.extra"], "headline": True}}).digest != (
+        study().digest
+    )
 
 
 def test_the_machine_does_not_change_the_hash(study, tmp_path):
