@@ -24,10 +24,10 @@ from training.datasets.simulated_frames import SimulatedFrames, encode_disparity
 from training.evaluate import main
 from training.evaluation.obstacles import CONDITIONS, RANGES, TRUE_REGIONS
 from training.evaluation.passes import Pace
-from training.ranks import Ranks
 from training.evaluation.plans import Plan
 from training.evaluation.runner import Evaluation
 from training.evaluation.seen import REGIONS
+from training.ranks import Ranks
 from training.sources import Answer, EvaluationError
 
 SEEDS = TEST_SEEDS[:3]

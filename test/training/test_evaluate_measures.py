@@ -12,9 +12,9 @@ from open_set_seg.label_spaces import STREETHAZARDS, LabelSpace
 from open_set_seg.metrics import PROTOCOLS
 from training.datasets.frames import LabelledFrame
 from training.evaluation.passes import Pace
-from training.ranks import Ranks
 from training.evaluation.plans import MEMORY, Plan, first_measures
 from training.evaluation.runner import Evaluation
+from training.ranks import Ranks
 from training.sources import Answer
 
 

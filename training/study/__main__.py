@@ -21,11 +21,8 @@ from pathlib import Path
 from training.run_state import code_revision
 from training.study.config import Study
 from training.study.jobs import Work, run_study
-from training.study.page import write_page
-from training.study.plan import plan_path, read_plan, write_plan
-
-RESULTS = Path("benchmarks/results/study")
-PAGE = Path("docs/benchmark.md")
+from training.study.page.page import PAGE, RESULTS, write_page
+from training.study.results.plan import plan_path, read_plan, write_plan
 
 
 class FrozenError(ValueError):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from training.recipes import RecipeError, recipe_from_mapping
-from training.recipes.reading import read_section, read_yaml, require, to_mapping
-from training.study.plan import Aims, Ordering, Plan, PlannedArm
+from training.recipes.reading import read_section, read_yaml, require
+from training.study.results.plan import Aims, Ordering, Plan, PlannedArm
 
 Changes = Mapping[str, Any]
 

@@ -23,17 +23,17 @@ from training.ranks import Ranks
 from training.recipes import Recipe
 from training.run_state import code_revision
 from training.study.config import Stage, Study
-from training.study.measurements import Families
-from training.study.measuring import (
+from training.study.measuring.network import (
     RESAMPLED_SCORES,
     MeasuringSettings,
     fit_on_scenes,
     measure,
 )
-from training.study.probe import ProbeSettings, probe_artefacts
-from training.study.reading import read_mapping
-from training.study.results import Result, result_path, write_result
-from training.study.scenes import SceneView, StudyScenes, prepare_study_scenes
+from training.study.measuring.probe import ProbeSettings, probe_artefacts
+from training.study.measuring.scenes import SceneView, StudyScenes, prepare_study_scenes
+from training.study.results.files import Result, result_path, write_result
+from training.study.results.measurements import Families
+from training.study.results.reading import read_mapping
 from training.train import train
 
 FINAL_ROWS = 3  # of the log, whose means are the final values

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from open_set_seg.models import SegmentationOutput
-from training.study.scenes import StudyObject, StudyScene
+from training.study.measuring.scenes import StudyObject, StudyScene
 
 CLASSES, UNKNOWN, UNLABELLED = 12, 12, 255
 ROAD_LABELS = (5, 6)  # road line and road, in StreetHazards' order

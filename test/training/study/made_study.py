@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from training.study.measurements import (
+from training.study.results.files import FinalValues, Probe, ProbeImages, Result, Training
+from training.study.results.measurements import (
     Band,
     ClosedSet,
     Confidence,
@@ -18,7 +19,6 @@ from training.study.measurements import (
     Strata,
     Stratum,
 )
-from training.study.results import FinalValues, Probe, ProbeImages, Result, Training
 
 SCORES = ("msp", "max_logit", "jsd")
 DRAWS = 40

@@ -12,7 +12,7 @@ from training.study import jobs
 from training.study.__main__ import main
 from training.study.config import Study, changed
 from training.study.jobs import Work, describe_training, run_study
-from training.study.results import read_result, result_path
+from training.study.results.files import read_result, result_path
 
 CONFIG = Path(__file__).parents[3] / "config"
 ARMS = ("control", "fractal_noise", "likelihood_only", "nflowjs", "closed_set")

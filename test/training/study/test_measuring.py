@@ -22,16 +22,16 @@ from open_set_seg.metrics import ScoreCounts
 from open_set_seg.metrics.bootstrap import resample_counts
 from open_set_seg.models import SwiftNet
 from open_set_seg.scores import SCORES
-from training.study.measurements import Measured
-from training.study.measuring import (
+from training.study.measuring.network import (
     FITTED_SCORES,
     LOGIT_SCORES,
     MeasuringSettings,
     fit_on_scenes,
     measure,
 )
-from training.study.pixel_figures import pixel_figures
-from training.study.reading import read_file
+from training.study.measuring.pixel_figures import pixel_figures
+from training.study.results.measurements import Measured
+from training.study.results.reading import read_file
 
 SETTINGS = MeasuringSettings(resamples=12, draws_seed=3)
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from open_set_seg.models import SegmentationOutput
 from open_set_seg.scores import SCORES
-from training.study.probe import ProbeSettings, probe_artefacts
+from training.study.measuring.probe import ProbeSettings, probe_artefacts
 
 SETTINGS = ProbeSettings(sizes=(8, 16), seed=5)
 

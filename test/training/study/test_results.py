@@ -7,10 +7,10 @@ import math
 import pytest
 from made_study import CONTROL, make_result
 
-from training.study.collection import Endpoint, Study, read_study
-from training.study.plan import Ordering, Plan, PlannedArm, read_plan, write_plan
-from training.study.reading import ResultError
-from training.study.results import list_results, read_result, write_result
+from training.study.results.collection import Endpoint, Study, read_study
+from training.study.results.files import list_results, read_result, write_result
+from training.study.results.plan import Ordering, Plan, PlannedArm, read_plan, write_plan
+from training.study.results.reading import ResultError
 
 
 def same(first, second) -> bool:

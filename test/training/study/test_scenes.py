@@ -20,8 +20,8 @@ from open_set_seg.simulation import (
     render_still,
 )
 from training.datasets.simulation import View, view_digest
-from training.study import scenes as module
-from training.study.scenes import (
+from training.study.measuring import scenes as module
+from training.study.measuring.scenes import (
     DEVELOPMENT_SEEDS,
     SEALED_SEEDS,
     SceneView,

@@ -9,12 +9,13 @@ import pytest
 from made_study import make_arm, make_result
 from PIL import Image
 
-from training.study.collection import read_study
-from training.study.page import PAGE, RESULTS, main, page_text, write_page
-from training.study.page_numbers import digits_of, mean_cell, signed_points
-from training.study.plan import Ordering, Plan, PlannedArm, write_plan
-from training.study.reading import ResultError
-from training.study.results import result_path, write_result
+from training.study.page.__main__ import main
+from training.study.page.numbers import digits_of, mean_cell, signed_points
+from training.study.page.page import PAGE, RESULTS, page_text, write_page
+from training.study.results.collection import read_study
+from training.study.results.files import result_path, write_result
+from training.study.results.plan import Ordering, Plan, PlannedArm, write_plan
+from training.study.results.reading import ResultError
 
 OURS = (0.20, 0.25, 0.45, 0.15)
 PLAN = Plan(

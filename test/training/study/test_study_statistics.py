@@ -10,20 +10,20 @@ from made_study import CONTROL, SCORES, make_arm, make_result
 from scipy import stats
 
 from open_set_seg.metrics.bootstrap import Interval, resampled_interval
-from training.study.aims import list_aims
-from training.study.collection import ENDPOINTS, Study
-from training.study.margins import Margin, closed_set_margin, student_quantile
-from training.study.plan import Ordering, Plan
-from training.study.reading import ResultError
-from training.study.results import ProbeImages
-from training.study.statistics import (
+from training.study.results.collection import ENDPOINTS, Study
+from training.study.results.files import ProbeImages
+from training.study.results.plan import Ordering, Plan
+from training.study.results.reading import ResultError
+from training.study.verdicts.aims import list_aims
+from training.study.verdicts.differences import (
     best_score,
     compare,
     extra_jump,
     mean_interval,
     noise_gains,
 )
-from training.study.verdicts import (
+from training.study.verdicts.margins import Margin, closed_set_margin, student_quantile
+from training.study.verdicts.wording import (
     difference_verdict,
     margin_verdict,
     noise_verdict,

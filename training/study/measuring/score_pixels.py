@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from open_set_seg.frame import FloatImage
 from open_set_seg.metrics import ImageCounts
 from open_set_seg.metrics.bootstrap import Counts
-from training.study.answers import BESIDE, IGNORED, ROAD, UNKNOWN, Codes, image_id
-from training.study.pixel_figures import Scores, pixel_figures
+from training.study.measuring.answers import BESIDE, IGNORED, ROAD, UNKNOWN, Codes, image_id
+from training.study.measuring.pixel_figures import Scores, pixel_figures
 
 # The known pixels of a region; all unknown ones belong to it.
 REGIONS: dict[str, tuple[int, ...]] = {"whole": (BESIDE, ROAD), "road": (ROAD,)}

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from training.study.collection import ENDPOINTS, Endpoint, Study
-from training.study.margins import closed_set_margin
-from training.study.plan import Plan
-from training.study.statistics import best_score, noise_gains
+from training.study.results.collection import ENDPOINTS, Endpoint, Study
+from training.study.results.plan import Plan
+from training.study.verdicts.differences import best_score, noise_gains
+from training.study.verdicts.margins import closed_set_margin
 
 
 @dataclass(frozen=True)

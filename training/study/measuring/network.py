@@ -17,10 +17,10 @@ from open_set_seg.metrics.bootstrap import Counts, resample_counts
 from open_set_seg.scores import ScoreStatistics
 from open_set_seg.scoring import Scoring
 from training.data import TrainingFrames
-from training.study.answers import Answers, Scenes, answer_scenes
-from training.study.pixel_figures import Scores
-from training.study.score_pixels import ScorePixels, displace, resample_figures, rounded
-from training.study.strata import StrataRule, stratify
+from training.study.measuring.answers import Answers, Scenes, answer_scenes
+from training.study.measuring.pixel_figures import Scores
+from training.study.measuring.score_pixels import ScorePixels, displace, resample_figures, rounded
+from training.study.measuring.strata import StrataRule, stratify
 
 # ``jsd``, ``kl`` and ``reverse_kl`` are at T = 2.
 LOGIT_SCORES = (

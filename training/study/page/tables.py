@@ -6,19 +6,19 @@ from dataclasses import replace
 
 from open_set_seg.report import Cell, Row, Table
 from training.presentation.wording import DASH, METRICS, score_title
-from training.study.collection import ENDPOINTS, REGION_TITLES, Endpoint, Study
-from training.study.margins import closed_set_margin
-from training.study.page_numbers import (
+from training.study.page.numbers import (
     digits_of,
     mean_cell,
     points,
     range_text,
     signed_points,
 )
-from training.study.plan import FULL_SEEDS, Plan
-from training.study.results import Result
-from training.study.statistics import Comparison, Difference, best_score, mean_interval
-from training.study.verdicts import difference_verdict, p_text
+from training.study.results.collection import ENDPOINTS, REGION_TITLES, Endpoint, Study
+from training.study.results.files import Result
+from training.study.results.plan import FULL_SEEDS, Plan
+from training.study.verdicts.differences import Comparison, Difference, best_score, mean_interval
+from training.study.verdicts.margins import closed_set_margin
+from training.study.verdicts.wording import difference_verdict, p_text
 
 
 def ordered_arms(study: Study, plan: Plan) -> list[str]:

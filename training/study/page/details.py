@@ -6,14 +6,14 @@ import math
 
 from open_set_seg.report import Cell, Row, Table
 from training.presentation.wording import DASH, decimal, score_title
-from training.study.aims import Aim, list_aims
-from training.study.collection import REGION_TITLES, Study
-from training.study.page_numbers import mean_cell, plain_mean, points, with_sign
-from training.study.page_tables import arm_label, ordered_arms
-from training.study.plan import Plan
-from training.study.results import FinalValues
-from training.study.statistics import extra_jump
-from training.study.verdicts import ordering_verdict
+from training.study.page.numbers import mean_cell, plain_mean, points, with_sign
+from training.study.page.tables import arm_label, ordered_arms
+from training.study.results.collection import REGION_TITLES, Study
+from training.study.results.files import FinalValues
+from training.study.results.plan import Plan
+from training.study.verdicts.aims import Aim, list_aims
+from training.study.verdicts.differences import extra_jump
+from training.study.verdicts.wording import ordering_verdict
 
 CLAMPED = 0.05  # share of clamped values from which on a flow's samples are degenerate
 

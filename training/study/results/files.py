@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from open_set_seg.files import write_whole
-from training.study.measurements import Families, Measured
-from training.study.reading import ResultError, json_text, keep, read_file
+from training.study.results.measurements import Families, Measured
+from training.study.results.reading import ResultError, json_text, keep, read_file
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ agreement with a paper is "same ordering as", never a number.
 from __future__ import annotations
 
 from training.presentation.wording import decimal
-from training.study.collection import ENDPOINTS, Endpoint, Study
-from training.study.margins import Margin
-from training.study.page_numbers import digits_of, points
-from training.study.plan import FULL_SEEDS, Ordering, Plan
-from training.study.statistics import Comparison, Difference
+from training.study.page.numbers import digits_of, points
+from training.study.results.collection import ENDPOINTS, Endpoint, Study
+from training.study.results.plan import FULL_SEEDS, Ordering, Plan
+from training.study.verdicts.differences import Comparison, Difference
+from training.study.verdicts.margins import Margin
 
 WHERE = "on the synthetic benchmark, sealed families"
 _REGIONS = {"whole": "whole-image", "road": "road"}

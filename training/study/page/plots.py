@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.presentation.wording import score_title
-from training.study.collection import ENDPOINTS, REGION_TITLES, Endpoint, Study
-from training.study.page_strata import METRICS, band_title, band_values, bands_of, strata_arms
-from training.study.page_tables import endpoint_heading, ordered_arms
-from training.study.plan import FULL_SEEDS, Plan
-from training.study.statistics import best_score, mean_interval
+from training.study.page.strata import METRICS, band_title, band_values, bands_of, strata_arms
+from training.study.page.tables import endpoint_heading, ordered_arms
+from training.study.results.collection import ENDPOINTS, REGION_TITLES, Endpoint, Study
+from training.study.results.plan import FULL_SEEDS, Plan
+from training.study.verdicts.differences import best_score, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

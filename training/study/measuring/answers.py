@@ -20,7 +20,7 @@ from open_set_seg.head import ScoreChannel, compute_channels
 from open_set_seg.label_spaces import STREETHAZARDS, UNLABELLED
 from open_set_seg.metrics.image_confusions import ImageConfusions
 from open_set_seg.scores import ScoreInputs, ScoreStatistics
-from training.study.scenes import StudyObject, StudyScene
+from training.study.measuring.scenes import StudyObject, StudyScene
 
 ROAD_CLASSES = ("road", "road line")
 # Codes of pixels.

@@ -21,9 +21,9 @@ from open_set_seg.metrics.bootstrap import (
     resampled_interval,
     sign_flip_test,
 )
-from training.study.collection import ENDPOINTS, Endpoint, Study
-from training.study.plan import FULL_SEEDS, Plan
-from training.study.reading import ResultError
+from training.study.results.collection import ENDPOINTS, Endpoint, Study
+from training.study.results.plan import FULL_SEEDS, Plan
+from training.study.results.reading import ResultError
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from open_set_seg.metrics.bootstrap import resampled_interval
-from training.study.collection import Study
-from training.study.plan import Plan
-from training.study.results import Result
+from training.study.results.collection import Study
+from training.study.results.files import Result
+from training.study.results.plan import Plan
 
 _NODES = 128
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from open_set_seg.metrics.protocols import Band
-from training.study.answers import Truth
-from training.study.pixel_figures import Scores, pixel_figures
-from training.study.scenes import StudyObject
+from training.study.measuring.answers import Truth
+from training.study.measuring.pixel_figures import Scores, pixel_figures
+from training.study.measuring.scenes import StudyObject
 
 Row = dict[str, Any]
 

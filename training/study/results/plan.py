@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from open_set_seg.files import write_whole
-from training.study.reading import ResultError, json_text, read_file
+from training.study.results.reading import ResultError, json_text, read_file
 
 FULL_SEEDS = 8  # with fewer than six no sign-flip test can reach 0.05; see CLAIMS
 

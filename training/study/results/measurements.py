@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from training.study.reading import ResultError, keep
+from training.study.results.reading import ResultError, keep
 
 Families = Literal["development", "sealed"]
 REGIONS = ("whole", "road")

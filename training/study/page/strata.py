@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 
 from open_set_seg.report import Row, Table
 from training.presentation.wording import DASH, decimal, score_title, thousands
-from training.study.collection import Endpoint, Study
-from training.study.measurements import Band, Strata, Stratum
-from training.study.page_numbers import mean_cell
-from training.study.page_tables import ordered_arms
-from training.study.plan import Plan
-from training.study.statistics import best_score
+from training.study.page.numbers import mean_cell
+from training.study.page.tables import ordered_arms
+from training.study.results.collection import Endpoint, Study
+from training.study.results.measurements import Band, Strata, Stratum
+from training.study.results.plan import Plan
+from training.study.verdicts.differences import best_score
 
 METRICS = ("AP", "FPR95")
 ROAD_AP = Endpoint("AP", "road")

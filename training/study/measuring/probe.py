@@ -22,8 +22,8 @@ from open_set_seg.head import ScoreChannel
 from open_set_seg.label_spaces import STREETHAZARDS
 from open_set_seg.scoring import Scoring
 from training.mixed_content import Place, choose_places, cut, paste
-from training.study.answers import image_tensor, run_network, score_map
-from training.study.scenes import StudyScene
+from training.study.measuring.answers import image_tensor, run_network, score_map
+from training.study.measuring.scenes import StudyScene
 
 
 @dataclass(frozen=True)

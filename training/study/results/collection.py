@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.study.measurements import Families
-from training.study.reading import ResultError
-from training.study.results import Result, list_results, read_result, result_path
+from training.study.results.files import Result, list_results, read_result, result_path
+from training.study.results.measurements import Families
+from training.study.results.reading import ResultError
 
 Values = NDArray[np.float64]
 

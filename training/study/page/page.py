@@ -6,16 +6,13 @@ over as it is.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from open_set_seg.files import write_whole
 from open_set_seg.report import Table
 from open_set_seg.report.text import markdown
-from training.study.collection import REGION_TITLES, Study, read_study
-from training.study.margins import closed_set_margin
-from training.study.page_details import (
+from training.study.page.details import (
     aims_table,
     missing_lines,
     null_table,
@@ -23,16 +20,16 @@ from training.study.page_details import (
     probe_table,
     training_table,
 )
-from training.study.page_plots import draw_plots
-from training.study.page_strata import band_tables, family_tables
-from training.study.page_tables import (
+from training.study.page.plots import draw_plots
+from training.study.page.strata import band_tables, family_tables
+from training.study.page.tables import (
     class_table,
     difference_table,
     headline_table,
     margin_table,
     score_table,
 )
-from training.study.page_text import (
+from training.study.page.text import (
     DEVELOPMENT,
     EMPTY,
     HEAD,
@@ -46,12 +43,14 @@ from training.study.page_text import (
     protocol,
     provenance,
 )
-from training.study.plan import Plan, read_plan
-from training.study.reading import ResultError
-from training.study.statistics import compare, noise_gains
-from training.study.verdicts import margin_verdict, noise_verdict
+from training.study.results.collection import REGION_TITLES, Study, read_study
+from training.study.results.plan import Plan, read_plan
+from training.study.results.reading import ResultError
+from training.study.verdicts.differences import compare, noise_gains
+from training.study.verdicts.margins import closed_set_margin
+from training.study.verdicts.wording import margin_verdict, noise_verdict
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "benchmarks" / "results" / "study"
 PAGE = ROOT / "docs" / "benchmark.md"
 PLOTS = {
@@ -199,28 +198,3 @@ def _checks(study: Study, plan: Plan) -> list[str]:
 
 def _picture(pictures: dict[str, str], name: str) -> str:
     return f"![{PLOTS[name]}]({pictures[name]})\n\n{PLOTS[name]}\n" if name in pictures else ""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; exit code 0, or 2 with one line on what is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.study.page",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER",
-                        help="default: %(default)s")  # fmt: skip
-    parser.add_argument("--output", type=Path, default=PAGE, metavar="FILE.md",
-                        help="default: %(default)s")  # fmt: skip
-    options = parser.parse_args(arguments)
-    try:
-        written = write_page(options.results, options.output)
-    except ResultError as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
-    for path in written:
-        print(f"written to {path}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

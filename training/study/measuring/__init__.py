@@ -1,0 +1,1 @@
+"""What is measured on one network: scenes with their truth, scores, strata, a probe."""

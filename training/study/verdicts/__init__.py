@@ -1,0 +1,1 @@
+"""What follows from the results: differences, margins, aims, and the words that they carry."""
