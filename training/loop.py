@@ -57,6 +57,10 @@ class Schedule:
 class Loop:
     """One training run, from where its folder says that it stands to its end.
 
+    Several processes take the same steps on their parts of each batch: gradients are averaged, and
+    so are logged losses. Batch normalisation alone sees the part of its own process, and what is
+    validated and saved has the running statistics of the first.
+
     Args:
         objective: ``objective(*batch, step)`` gives ``Losses``; its state is saved.
         optimisers: by name.
@@ -98,7 +102,7 @@ class Loop:
         self.objective.train()
         hidden = not progress or self.ranks.rank > 0
         bar = tqdm(batches(step), desc=title, initial=step, total=steps, disable=hidden)
-        started = time.monotonic()
+        started = time.monotonic() - self._seconds_before()
         for batch in bar:
             losses = self.take_step(objective, batch, step)
             step += 1
@@ -137,6 +141,11 @@ class Loop:
         rates = {f"{name}_rate": one.rate(step - 1) for name, one in self.optimisers.items()}
         shown = {"loss": means[0], **dict(zip(names, means[1:], strict=True)), **rates}
         self.folder.log(step, {**shown, "seconds": round(time.monotonic() - started, 1)})
+
+    def _seconds_before(self) -> float:
+        """Of the run so far, but for what was lost when it was interrupted."""
+        logged = [row["seconds"] for row in self.folder.read_log() if "seconds" in row]
+        return float(logged[-1]) if logged else 0.0
 
     def _look_up(self, step: int) -> None:
         def validate() -> None:

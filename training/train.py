@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         leads = Ranks.join().rank == 0
         Ranks.leave()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: stopped; --resume goes on from the last saved step\n")

@@ -19,7 +19,7 @@ SIMULATION = {
     "supersampling": 1,
     "workers": 1,
 }
-TINY_FLOW = {"name": "glow_small", "options": {"steps": 1, "hidden": 4}}
+TINY_FLOW = {"name": "glow_small", "options": {"levels": 2, "steps": 1, "hidden": 4}}
 CLOSED_SET = {
     "name": "tiny",
     "seed": 3,
@@ -33,7 +33,7 @@ CLOSED_SET = {
         "save_every": SAVE_EVERY,
     },
 }
-PATCHES = {"sizes": [8, 24], "one_size": "image", "per_image": 2, "shape": "blob"}
+PATCHES = {"sizes": [8, 24], "one_size": "image", "shape": "blob"}
 NEGATIVES = {
     "joint": {
         "source": "flow",

@@ -279,7 +279,7 @@ def test_a_fresh_flow_of_a_joint_training_is_initialised_before_its_first_sample
     squeezed = torch.nn.functional.pixel_unshuffle(points, 2)
     out = (squeezed + norm.shift) * norm.log_scale.exp()
     assert out.mean(dim=(0, 2, 3)).abs().max() < 1.0  # of other crops and augmented
-    assert 0.3 < float(out.std()) < 3.0
+    assert 0.3 < out.std().item() < 3.0
 
 
 def test_patches_of_images_are_of_the_training_images_unless_others_are_named(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import threading
@@ -70,12 +71,12 @@ def test_steps_are_logged_validated_and_saved_when_they_are_due(tmp_path, monkey
     assert row["slope_rate"] == pytest.approx(1.1)  # of the step that was taken, the second
 
 
-def test_the_logged_loss_is_that_before_the_step(tmp_path, monkeypatch):
+def test_the_first_step_has_the_first_rate_and_the_loss_before_it_is_logged(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     made = make_loop(tmp_path, Schedule(1, 9, 9))
     run(made)
     assert read_rows(tmp_path)[0]["loss"] == pytest.approx(9.0)
-    assert made.objective.weight.item() != 0
+    assert abs(made.objective.weight.item()) == pytest.approx(0.1, rel=1e-5)  # as Adam begins
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
@@ -91,8 +92,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
     assert torch.isfinite(made.objective.weight).all()
 
 
-def test_what_is_logged_between_the_last_save_and_the_end_is_not_logged_twice(tmp_path):
-    schedule = Schedule(9, validate_every=2, save_every=5)
+@pytest.mark.parametrize("save_every", [2, 5, 6])
+def test_every_line_is_logged_once_though_a_validation_was_killed(tmp_path, save_every):
+    schedule = Schedule(9, validate_every=2, save_every=save_every)
 
     def killed(step):
         if step == 6:
@@ -107,6 +109,21 @@ def test_what_is_logged_between_the_last_save_and_the_end_is_not_logged_twice(tm
     made = make_loop(tmp_path, schedule, lambda step: {"looked": step}, resume=True)
     run(made)
     assert read_rows(tmp_path) == [{"step": s, "looked": s} for s in (2, 4, 6, 8)]
+
+
+def test_seconds_go_on_where_they_were(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    clock = itertools.count()  # a second passes whenever somebody looks
+
+    class Clock:
+        monotonic = staticmethod(lambda: next(clock))
+
+    monkeypatch.setattr(loop, "time", Clock)
+    for steps in (2, 4):
+        run(make_loop(tmp_path, Schedule(steps, 9, 2), resume=True))
+        clock = itertools.count(1000)  # nobody did in between
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["seconds"] for row in rows] == [1, 2, 3, 4]
 
 
 def test_a_process_that_dies_while_it_saves_leaves_the_last_state(tmp_path, monkeypatch):

@@ -12,11 +12,12 @@ import pytest
 import torch
 import yaml
 from made_runs import read_rows, recipe_of
-from process_jobs import BATCH, STEPS, sample, train_jointly
+from process_jobs import BATCH, COMMON, STEPS, sample, train_jointly
 
 from open_set_seg.checkpoint import load_checkpoint
 from training import loop
 from training.data import batch_slots
+from training.mixed_content import choose_places, outlier_mask
 from training.ranks import FirstRankError, Ranks
 from training.recipes import RecipeError, recipe_to_mapping
 from training.run_state import RunFolder
@@ -110,12 +111,22 @@ def test_losses_are_those_of_one_process_on_the_joined_batch(two, alone, name):
         assert row["negative"] > 0
 
 
-def test_the_processes_had_unequal_parts(alone):
+@pytest.mark.parametrize("step", range(STEPS))
+def test_the_processes_had_unequal_parts(step):
     """Else means of means would have done."""
-    folder, _ = alone
-    labelled = [int((sample(0, slot)[1] != 255).sum()) for slot in range(BATCH)]
-    assert sum(labelled[:2]) < 0.2 * sum(labelled[2:])
-    assert folder.exists()
+    recipe = recipe_of("joint", "unused", **COMMON)
+    patches = recipe.negatives.patches
+    places = choose_places(
+        32, 64, range(BATCH), seed=recipe.seed, step=step, sizes=patches.sizes,
+        one_size=patches.one_size, per_image=patches.per_image, shape=patches.shape,
+    )  # fmt: skip
+    labels = torch.stack([sample(step, slot)[1] for slot in range(BATCH)])
+    labels, pasted = outlier_mask(labels, places)
+    half = BATCH // 2
+    known, outliers = (labels != 255).sum(dim=(1, 2)), pasted.sum(dim=(1, 2))
+    assert known[:half].sum() < 0.2 * known[half:].sum()
+    ratio = float(outliers[:half].sum() / outliers[half:].sum())
+    assert not 0.8 < ratio < 1.25
 
 
 def test_a_loss_that_is_nan_in_one_process_ends_both(two):

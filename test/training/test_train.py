@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from made_runs import KINDS, STEPS, differences, read_rows, read_state, recipe_of
+from made_runs import KINDS, STEPS, TINY_FLOW, differences, read_rows, read_state, recipe_of
 
 from open_set_seg.checkpoint import load_checkpoint
 from open_set_seg.segmenter import OpenSetSegmenter
@@ -206,7 +206,7 @@ def test_the_saved_flow_is_the_one_that_was_trained(whole):
     flow, metadata = load_flow(whole("joint") / "flow.safetensors")
     state = read_state(whole("joint"))["objective"]
     assert metadata.name == "glow_small"
-    assert metadata.options == {"steps": 1, "hidden": 4}
+    assert metadata.options == TINY_FLOW["options"]
     for name, tensor in flow.state_dict().items():
         assert torch.equal(tensor, state[f"source.flow.{name}"]), name
 
@@ -249,7 +249,7 @@ def test_stages_start_from_the_files_of_others(scene_cache, whole, tmp_path):
     flow, described = load_flow(tmp_path / "flow.safetensors")
     started, _ = load_flow(whole("flow") / "flow.safetensors")
     assert differences(flow.state_dict(), started.state_dict()) == []
-    assert described.options == {"steps": 1, "hidden": 4}  # those of the flow that it started from
+    assert described.options == TINY_FLOW["options"]  # those of the flow that it started from
 
 
 def test_unbounded_scores_are_trained_with_their_map(scene_cache, tmp_path):
@@ -306,3 +306,23 @@ def test_command_line_runs_a_recipe(scene_cache, tmp_path, capsys):
     arguments = [str(tmp_path / "a.yaml"), "optimisation.steps=1", "--output", str(output)]
     assert main([*arguments, "--device", "cpu", "--threads", "1"]) == 0
     assert f"wrote {output / 'flow.safetensors'}" in capsys.readouterr().out
+
+
+def test_a_stopped_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.train.train", stopped)
+    (tmp_path / "a.yaml").write_text("name: a\n")
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path / "a.yaml")])
+    assert caught.value.code == 130
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("name: a\n")
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path / "a.yaml"), "--output", str(tmp_path / "a.yaml" / "run")])
+    assert caught.value.code == 2
+    assert "a.yaml/run" in capsys.readouterr().err
