@@ -54,6 +54,7 @@ LAYERS = {
     "simulation": 2,
     "drawing": 2,
     "scoring": 3,
+    "monitoring": 3,
     "checkpoint": 4,
     "foreign": 5,
     "calibration": 5,
