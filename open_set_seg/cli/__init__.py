@@ -14,7 +14,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from open_set_seg import __version__
-from open_set_seg.cli import benchmark, certify, demo, detect, export, fit, info
+from open_set_seg.cli import benchmark, calibrate, certify, demo, detect, export, fit, info
 
 EXIT_FAILED = 2
 VERBS: dict[str, Any] = {
@@ -22,6 +22,7 @@ VERBS: dict[str, Any] = {
     "detect": detect,
     "info": info,
     "fit": fit,
+    "calibrate": calibrate,
     "export": export,
     "certify": certify,
     "benchmark": benchmark,
