@@ -107,6 +107,7 @@ setup(
             "pytest>=8,<9",
             "hypothesis>=6.100",
             "scikit-learn>=1.3",
+            "mcap>=1.0",
             "mcap-ros2-support>=0.5",
             "onnx>=1.16",
         ],

@@ -17,12 +17,13 @@ from untrained import save_untrained
 
 from open_set_seg import cli
 from open_set_seg.bags import read_frames
-from open_set_seg.cli.files import match_pair, read_camera_file
+from open_set_seg.cli.files import read_camera_file
 from open_set_seg.demo.in_process import play_in_process
 from open_set_seg.detector import ObstacleDetector
 from open_set_seg.drawing import save_picture
 from open_set_seg.frame import Camera
 from open_set_seg.simulation import StereoFrame, render_still
+from open_set_seg.stereo.matching import match_pair
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ The messages equal, field for field, those that the simulator and the detector n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,20 @@ from open_set_seg.messages import FIELD_CODES, NANOSECONDS
 
 _TYPES = TYPESTORE.types
 _ENCODINGS = {("uint8", 3): "rgb8", ("uint8", 1): "mono8", ("float32", 1): "32FC1"}
+
+
+@dataclass(frozen=True)
+class Link:
+    """Pose of the frame ``child`` in the frame ``parent``.
+
+    Attributes:
+        translation: (x, y, z) in metres; rotation: unit quaternion (x, y, z, w).
+    """
+
+    parent: str
+    child: str
+    translation: tuple[float, float, float]
+    rotation: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0)
 
 
 def header(stamp_ns: int, frame_id: str) -> Any:
@@ -49,6 +64,35 @@ def image(pixels: NDArray[Any], stamp_ns: int, frame_id: str, encoding: str = ""
         is_bigendian=0,
         step=rows.shape[1] * channels * rows.itemsize,
         data=rows.reshape(-1).view(np.uint8),
+    )
+
+
+def compressed_image(data: bytes, kind: str, stamp_ns: int, frame_id: str) -> Any:
+    """sensor_msgs/CompressedImage of a file's bytes; ``kind`` is ``png`` or ``jpeg``."""
+    return _TYPES["sensor_msgs/msg/CompressedImage"](
+        header=header(stamp_ns, frame_id), format=kind, data=np.frombuffer(data, np.uint8)
+    )
+
+
+def text(content: str) -> Any:
+    """std_msgs/String."""
+    return _TYPES["std_msgs/msg/String"](data=content)
+
+
+def static_transforms(links: Sequence[Link], stamp_ns: int) -> Any:
+    """tf2_msgs/TFMessage of links that do not move."""
+    vector, quaternion = _TYPES["geometry_msgs/msg/Vector3"], _TYPES["geometry_msgs/msg/Quaternion"]
+    return _TYPES["tf2_msgs/msg/TFMessage"](
+        transforms=[
+            _TYPES["geometry_msgs/msg/TransformStamped"](
+                header=header(stamp_ns, link.parent),
+                child_frame_id=link.child,
+                transform=_TYPES["geometry_msgs/msg/Transform"](
+                    translation=vector(*link.translation), rotation=quaternion(*link.rotation)
+                ),
+            )
+            for link in links
+        ]
     )
 
 

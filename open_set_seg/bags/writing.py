@@ -8,17 +8,40 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 TYPESTORE = get_typestore(Stores.ROS2_JAZZY)
 METADATA_VERSION = 9  # what Jazzy's rosbag2 declares
 
+Storage = Literal["mcap", "sqlite3"]
+Compression = Literal["none", "message", "file", "chunk"]
 STORAGE_PLUGINS = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+# All of it Zstandard: each message, the whole file (rosbag2's own two), or MCAP's chunks.
+COMPRESSION_MODES = {
+    "none": CompressionMode.NONE,
+    "message": CompressionMode.MESSAGE,
+    "file": CompressionMode.FILE,
+    "chunk": CompressionMode.STORAGE,
+}
+_FOREVER = QosTime(0, 0)
+LATCHED_QOS = Qos(
+    QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
+    _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False,
+)  # fmt: skip
 
 
 class BagError(ValueError):
@@ -34,14 +57,26 @@ class BagWriter:
     Args:
         path: folder that the recording becomes; must not exist.
         storage: ``mcap`` or ``sqlite3``.
+        compression: ``message`` or ``file`` as rosbag2 has them, ``chunk`` for MCAP's own.
+        latched: topics that a player offers to subscribers that come late (transient local).
 
     Raises:
-        BagError: ``path`` exists already.
+        BagError: ``path`` exists already, or SQLite with compressed chunks.
     """
 
-    def __init__(self, path: Path | str, storage: Literal["mcap", "sqlite3"] = "mcap") -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        storage: Storage = "mcap",
+        compression: Compression = "none",
+        latched: Collection[str] = (),
+    ) -> None:
+        if (storage, compression) == ("sqlite3", "chunk"):
+            raise BagError("SQLite has no chunks to compress: take message or file")
         self._path = Path(path)
         self._plugin = STORAGE_PLUGINS[storage]
+        self._compression = COMPRESSION_MODES[compression]
+        self._latched = frozenset(latched)
         self._connections: dict[str, Any] = {}
         self._refuse_existing()
 
@@ -81,6 +116,7 @@ class BagWriter:
             version=METADATA_VERSION,
             storage_plugin=self._plugin,
         )
+        self._writer.set_compression(self._compression, CompressionFormat.ZSTD)
         self._writer.open()
         return self
 
@@ -107,4 +143,7 @@ class BagWriter:
     def _connect(self, topic: str, type_name: str) -> Any:
         if type_name not in TYPESTORE.fielddefs:
             raise BagError(f"{topic}: no definition of message type {type_name} is known")
-        return self._writer.add_connection(topic, type_name, typestore=TYPESTORE)
+        offered = [LATCHED_QOS] if topic in self._latched else []
+        return self._writer.add_connection(
+            topic, type_name, typestore=TYPESTORE, offered_qos_profiles=offered
+        )

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
-import yaml
 
 from open_set_seg.frame import Camera, DepthMap, DisparityMap, FloatImage, Frame, ImageRGB
 from open_set_seg.messages import decode_camera
+from open_set_seg.messages.camera_files import read_camera_info
+from open_set_seg.stereo.matching import match_pair
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 SecondKind = Literal["right", "disparity", "depth"]
 SECOND_KINDS: tuple[SecondKind, ...] = ("right", "disparity", "depth")
-# OpenCV's semi-global matching: 16ths of a pixel, and min - 1 where it found no match.
-MATCHER_STEPS = 16
-SEARCHED_SHARE = 0.12  # of the image width: the largest disparity that is searched
-BLOCK_PX = 5
 
 
 @dataclass(frozen=True)
@@ -64,29 +60,7 @@ def read_camera_file(path: Path) -> Camera:
     Raises:
         ValueError: not such a file, or an uncalibrated camera.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        matrices = {key.lower(): value for key, value in content.items()}
-        info = SimpleNamespace(
-            width=content.get("image_width", content.get("width")),
-            height=content.get("image_height", content.get("height")),
-            k=_numbers(matrices, "camera_matrix", "k", 9),
-            p=_numbers(matrices, "projection_matrix", "p", 12),
-            roi=SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
-            binning_x=0,
-            binning_y=0,
-        )
-    except (yaml.YAMLError, AttributeError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is no camera calibration in YAML: {error}") from None
-    return decode_camera(info)
-
-
-def _numbers(matrices: dict[str, Any], long: str, short: str, count: int) -> list[float]:
-    values = matrices[long]["data"] if long in matrices else matrices[short]
-    numbers = [float(value) for value in values]
-    if len(numbers) != count:
-        raise KeyError(f"{long} of {len(numbers)} instead of {count} numbers")
-    return numbers
+    return decode_camera(read_camera_info(path))
 
 
 def read_file_frames(
@@ -122,31 +96,6 @@ def read_image(path: Path) -> ImageRGB:
     if bgr is None:
         raise ValueError(f"{path} is not a picture that can be read")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def match_pair(
-    left: ImageRGB, right: ImageRGB, focal_length: float, baseline: float
-) -> DisparityMap:
-    """Disparity of a rectified pair by OpenCV's semi-global block matching.
-
-    Returns:
-        Pixels in steps of 1/16; -1 where no match was found.
-    """
-    searched = max(16, int(left.shape[1] * SEARCHED_SHARE) // 16 * 16)
-    matcher = cv2.StereoSGBM.create(
-        minDisparity=0,
-        numDisparities=searched,
-        blockSize=BLOCK_PX,
-        P1=8 * 3 * BLOCK_PX**2,
-        P2=32 * 3 * BLOCK_PX**2,
-        disp12MaxDiff=1,
-        uniquenessRatio=10,
-        speckleWindowSize=100,
-        speckleRange=2,
-        mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
-    )
-    values = matcher.compute(left, right).astype(np.float32) * np.float32(1 / MATCHER_STEPS)
-    return DisparityMap(values, focal_length, baseline, 0.0, float(searched - 1), 1 / MATCHER_STEPS)
 
 
 def _right(path: Path, image: ImageRGB, camera: Camera, calibration: Calibration) -> DisparityMap:

@@ -15,12 +15,13 @@ from sensor_msgs.msg import Image, PointCloud2
 from untrained import save_untrained
 
 from open_set_seg.bags import BagWriter, building, read_frames
-from open_set_seg.cli.files import match_pair, read_image
+from open_set_seg.cli.files import read_image
 from open_set_seg.frame import Camera, DisparityMap, Frame
 from open_set_seg.messages import LIST_POINT, decode_points
 from open_set_seg.ros.messages import decode_image
 from open_set_seg.ros.processes import Executable
 from open_set_seg.stereo import RangeConfig, estimate_range
+from open_set_seg.stereo.matching import match_pair
 
 KITTI = Path(os.environ.get("OPEN_SET_SEG_DATA", "/nowhere")) / "kitti_stereo"
 pytestmark = pytest.mark.skipif(

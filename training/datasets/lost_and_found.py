@@ -6,14 +6,12 @@ needed: neither road nor obstacle is labelled on it.
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from open_set_seg.frame import Camera
+from open_set_seg.stereo.stored import read_stored_camera
 from training.datasets.codes import CodeTable
 from training.datasets.entries import DatasetEntry
 from training.datasets.files import read_codes16
@@ -106,22 +104,10 @@ def read_camera(path: Path, width: int, height: int) -> tuple[float, Camera]:
         CorruptFileError: no such file, no JSON, or a number that is missing or not positive.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_stored_camera(path, width, height)
     except (OSError, ValueError) as error:
         raise CorruptFileError(path, f"is no camera file ({error})") from None
-    baseline = _read_positive(content, "extrinsic", "baseline", path)
-    fx, fy, u0, v0 = (
-        _read_positive(content, "intrinsic", key, path) for key in ("fx", "fy", "u0", "v0")
-    )
-    return baseline, Camera(width, height, fx, fy, u0, v0)
-
-
-def _read_positive(content: Any, section: str, key: str, path: Path) -> float:
-    inside = content.get(section) if isinstance(content, Mapping) else None
-    value = inside.get(key) if isinstance(inside, Mapping) else None
-    if isinstance(value, int | float) and math.isfinite(value) and value > 0:
-        return float(value)
-    raise CorruptFileError(path, f"{section}.{key} is {value!r}, not a positive number")
+    return stored.baseline, stored.camera
 
 
 def open_lost_and_found(root: Path, split: str, run: int = 0) -> LostAndFound:
