@@ -1,4 +1,4 @@
-"""The command line: ``open-set-seg demo | detect | info | fit | export | certify | benchmark``."""
+"""The command line: ``open-set-seg demo | detect | bag | info | fit | export | certify | ...``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from open_set_seg import __version__
-from open_set_seg.cli import benchmark, calibrate, certify, demo, detect, export, fit, info
+from open_set_seg.cli import bag, benchmark, calibrate, certify, demo, detect, export, fit, info
 
 EXIT_FAILED = 2
 VERBS: dict[str, Any] = {
     "demo": demo,
     "detect": detect,
+    "bag": bag,
     "info": info,
     "fit": fit,
     "calibrate": calibrate,
