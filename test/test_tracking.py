@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.tracking import WAYS, Record, Sighting, drive_figures
 from open_set_seg.frame import FrameResult, Obstacle, Prediction
 from open_set_seg.tracking import (
     STATE_CODES,
@@ -580,3 +581,25 @@ def test_places_know_how_uncertain_a_position_is():
 def test_a_config_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrackingConfig(**wrong)
+
+
+def test_the_benchmark_counts_returns_switches_and_distances():
+    def seen(*reporters):
+        return [Sighting(20.0 - n, one) for n, one in enumerate(reporters)]
+
+    plain = Record({1: seen(1, None, 2, None, 2, None), 2: seen(None, None), 3: seen(None, 4)}, 9)
+    confirmed = Record({1: seen(None, None, 5, 5, 5, None), 2: seen(None), 3: seen(None, None)}, 3)
+    confirmed.verdicts = {5: True, 6: False, 7: False}
+    records = dict(zip(WAYS, (plain, confirmed, confirmed), strict=True))
+    without = drive_figures(records, WAYS[0], minutes=0.5)
+    assert without["flicker_per_minute"] == 4  # object 1 came back twice in half a minute
+    assert without["id_switches_per_minute"] == 2
+    assert without["detection_distance_m"] == 19.5  # objects 1 at 20 m and 3 at 19 m
+    assert without["distance_lost_m"] == 0
+    assert without["false_per_minute"] == 18
+    assert without["recall_by_frame"] == pytest.approx(4 / 10)
+    tracked = drive_figures(records, WAYS[1], minutes=0.5)
+    assert tracked["flicker_per_minute"] == tracked["id_switches_per_minute"] == 0
+    assert (tracked["objects"], tracked["objects_reported"]) == (3, 1)
+    assert (tracked["detection_distance_m"], tracked["distance_lost_m"]) == (18.0, 2.0)
+    assert (tracked["false_per_minute"], tracked["false_alarms_per_minute"]) == (6, 4)
