@@ -73,6 +73,7 @@ def mixed_content_sums(
     # Zeros that hang on the logits: also a batch without any such pixel has a gradient.
     precise = torch.promote_types(logits.dtype, torch.float32)
     zero = logits[..., :0].to(precise).sum()
+    class_weights = None if class_weights is None else class_weights.to(precise)
     cross_entropy, spread = [zero], [zero]
     labels = labels.long()
     windows = None if pasted is None else _bound(pasted)
