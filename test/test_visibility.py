@@ -105,6 +105,17 @@ def test_the_stated_distance_is_where_rendered_squares_begin_to_be_missed(size, 
         assert not all(found_everywhere(size, distance, depth, rules) for distance in beyond)
 
 
+def test_a_miss_of_millimetres_right_after_a_step_ends_the_statement():
+    """Beyond 6 m 15 columns become 14, and that is too little for a few millimetres only."""
+    camera = dataclasses.replace(CAMERA, fy=300.0)
+    whole = np.nan_to_num(plane_depth(camera), nan=80.0)
+    rules = ObstacleConfig(min_area_m2=0.09 * (14 / 15) ** 2 * 1.001)
+    result = result_of(whole, camera, np.isfinite(plane_depth(camera)))
+    config = dataclasses.replace(CONFIG, camera_height=1.4, object_sizes=(0.3,))
+    stated = assess_visibility(result, rules, config).detectable_distance_m[0.3]
+    assert stated == pytest.approx(6.0, abs=1e-6)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),

@@ -73,7 +73,8 @@ class DriftReport:
     Attributes:
         state: ``warn``: frames look unlike the calibration's, and such a warning is false at most
             once in ``warn_run_length`` frames; ``alarm``: likewise, by the bound that holds for
-            ever.
+            ever. In the first frames after a reset the alarm's limit is the lower one, and no
+            warning comes before it.
         judged: whether this frame was; frames: how many were since the last reset.
         log10_evidence: statistic -> log10 of its martingale; an alarm is raised at
             ``log10_limit``.
