@@ -23,16 +23,29 @@ def node(run_node) -> Running:
     return run_node(arguments=remapped)
 
 
+def whole_frames(frames):
+    """By stamp, those with everything: best effort may lose a disparity or a camera on the way."""
+    return {
+        frame.stamp_ns: frame
+        for frame in list(frames)
+        if frame.camera and frame.right_baseline and frame.range_input is not None
+    }
+
+
 def test_distances_in_the_node_are_those_of_the_files(tmp_path, node):
     root = trees.write_lost_and_found(tmp_path / "laf", trees.render(FRAMES))
     config = ConversionConfig(4.0, timing="even")
     assert convert(open_lost_and_found(root, "test"), tmp_path / "bag", config).complete
     start = 10**18
     heard = node.fake.frames  # as the node handed them to its detector
-    parameters = {"bag": tmp_path / "bag", "loop": True}  # best effort may lose the first ones
+    parameters = {"bag": tmp_path / "bag", "loop": True}
     with Executable("open_set_seg.ros.player", parameters, {}, tmp_path / "player.log"):
-        wait_until(lambda: len({f.stamp_ns for f in heard if f.right_baseline}) == FRAMES, "frames")
-    by_stamp = {frame.stamp_ns: frame for frame in heard if frame.right_baseline}
+        wait_until(
+            lambda: len(whole_frames(heard)) == FRAMES,
+            "every frame with all that belongs to it",
+            deadline_s=60.0,  # for busy machines; it takes about 5 s
+        )
+    by_stamp = whole_frames(heard)
     for n, frame_id in enumerate(trees.LOST_AND_FOUND[:FRAMES]):
         frame = by_stamp[start + n * PERIOD]
         picture = Image.open(trees.place(root, "leftImg8bit", frame_id, "leftImg8bit.png"))
