@@ -15,7 +15,8 @@ class ObstacleConfig:
     A region is kept iff it touches the ground region, has at least ``min_area_px`` pixels, and
     has either a frontal area of ``min_area_m2`` or ``min_blind_area_px`` pixels without range.
     Every one of these can only grow when the region grows, so a lower threshold never silences
-    an alarm.
+    an alarm of *unknown*. One of a known class it may: pixels that become unknown are no longer
+    that class.
 
     Args:
         min_area_px: fewest pixels.
