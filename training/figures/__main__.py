@@ -89,7 +89,7 @@ def _read_inputs(options: argparse.Namespace) -> Inputs:
         joint,
         None if options.control is None else read_network(options.control),
         _open_scenes(options),
-        prepare_data(_cached_in(first.recipe, options.cache), Ranks(), progress=False).training,
+        prepare_data(_cached_in(first.recipe, options.cache), Ranks(), progress=False),
         options.batches,
     )
 

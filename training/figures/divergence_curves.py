@@ -51,18 +51,18 @@ def two_class_curve(name: str, p: NDArray[np.float64]) -> Curve:
 def divergence_figure(inputs: Inputs) -> Figure:
     """The curves with their caption; no run is needed."""
     p = _probabilities()
-    numbers = {}
+    numbers: dict[str, Any] = {"p": [float(p[0]), float(p[-1])]}
     for name in LOOKS:
         highest = DIVERGENCES[name].maximum(2)
         numbers[name] = {
             "maximum": round(highest, 4) if math.isfinite(highest) else None,
-            "largest_slope_shown": round(float(two_class_curve(name, p).slopes.max()), 4),
+            "largest_slope": round(float(two_class_curve(name, p).slopes.max()), 4),
         }
     caption = (
         "Left: f-divergences between the uniform distribution U and a prediction (p, 1 - p) of two "
         "classes. Right: how strongly each pulls at the difference of the two logits. JS never "
         f"exceeds {numbers['js']['maximum']:.3f} nats, never pulls harder than "
-        f"{numbers['js']['largest_slope_shown']:.3f} nats per unit, and lets go where the network "
+        f"{numbers['js']['largest_slope']:.3f} nats per unit, and lets go where the network "
         "is sure; KL pulls hardest there, and Pearson without a bound. Squared Hellinger has the "
         "factor 1/2 here, which puts it almost upon JS. No data are involved. (Sensors 2024, "
         "figure 3 left; arXiv 2112.12833, figure 2 left.)"
@@ -81,8 +81,7 @@ def draw_divergence_curves() -> bytes:
             line: dict[str, Any] = {
                 "color": colour,
                 "linestyle": dashes,
-                "linewidth": 2.6 if name == "js" else 1.7,
-                "zorder": 2 if name == "js" else 3,  # Hellinger's lies almost upon it
+                "linewidth": 2.4 if name == "js" else 1.7,
             }
             left.plot(p, curve.values, label=title, **line)
             right.plot(p, curve.slopes, **line)

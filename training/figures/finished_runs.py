@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from open_set_seg.checkpoint import load_checkpoint
-from training.data import TrainingFrames, sample
+from training.data import TrainingData
 from training.flow import ImageFlow, load_flow
+from training.ranks import Ranks
 from training.recipes import NegativesRecipe, Recipe, RecipeError, load_recipe
+from training.segmentation import batches
 from training.study.measuring.scenes import StudyScenes
 
 NETWORK_FILE, FLOW_FILE = "model.safetensors", "flow.safetensors"
@@ -43,7 +44,7 @@ class Inputs:
         joint: finished joint trainings from there; the first one is shown everywhere.
         control: the closed-set network fine-tuned without negatives, if it is to be shown.
         scenes: with unknown objects of the development families.
-        frames: that the first joint run was trained on.
+        data: that the first joint run was trained on.
         batches: number of its first batches that losses are measured on.
     """
 
@@ -52,7 +53,7 @@ class Inputs:
     joint: tuple[JointRun, ...]
     control: nn.Module | None
     scenes: StudyScenes
-    frames: TrainingFrames
+    data: TrainingData
     batches: int
 
 
@@ -92,12 +93,8 @@ def read_flow(path: Path, recipe: NegativesRecipe) -> ImageFlow:
 
 
 def first_batches(
-    frames: TrainingFrames, recipe: Recipe, count: int
+    data: TrainingData, recipe: Recipe, count: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of a training's first steps: (b, 3, H, W) on 0..255, and labels (b, H, W)."""
-    for step in range(count):
-        slots = range(recipe.optimisation.batch)
-        images, labels = zip(*(sample(frames, recipe, step, slot) for slot in slots), strict=True)
-        stacked = torch.stack([torch.from_numpy(image) for image in images])
-        truth = torch.stack([torch.from_numpy(label) for label in labels])
-        yield stacked.permute(0, 3, 1, 2).float(), truth
+    for images, labels in batches(recipe, data, Ranks(), count)(0):
+        yield images.permute(0, 3, 1, 2).float(), labels

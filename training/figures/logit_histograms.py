@@ -48,12 +48,11 @@ def logit_figure(inputs: Inputs) -> Figure:
     networks["after joint training"] = inputs.joint[0].network
     panels = {title: max_logits(network, inputs.scenes) for title, network in networks.items()}
     one = next(iter(panels.values()))
-    said = "; ".join(f"{title}: AUROC {100 * p.auroc:.1f} %" for title, p in panels.items())
+    said = ", ".join(f"{title} {100 * found.auroc:.1f} %" for title, found in panels.items())
     caption = (
         f"Densities of the largest logit of {one.known.size:,} known and {one.unknown.size:,} "
-        f"unknown pixels of {len(inputs.scenes)} development scenes. AUROC is that of the score "
-        f"max-logit. {said}. One training seed; docs/benchmark.md has them all. (Sensors 2024, "
-        "figure 11.)"
+        f"unknown pixels of {len(inputs.scenes)} development scenes. AUROC of the score max-logit: "
+        f"{said}. One training seed; docs/benchmark.md has them all. (Sensors 2024, figure 11.)"
     )
     numbers = {
         "scenes": len(inputs.scenes),
@@ -89,6 +88,7 @@ def draw_logit_histograms(panels: Mapping[str, MaxLogits]) -> bytes:
         picture,
     ):
         axes = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        highest = 0.0
         for axis, (title, found) in zip(axes, panels.items(), strict=True):
             for values, name, colour, dashes in (
                 (found.known, "known pixels", BLUE, "solid"),
@@ -97,6 +97,7 @@ def draw_logit_histograms(panels: Mapping[str, MaxLogits]) -> bytes:
                 # Shares of all pixels, also of those beyond the ends, over the width of a bin.
                 shares = np.histogram(values, edges)[0] / max(values.size, 1)
                 density = shares / (edges[1] - edges[0])
+                highest = max(highest, float(density.max()))
                 axis.stairs(density, edges, fill=True, color=colour, alpha=0.25)
                 axis.stairs(density, edges, color=colour, linewidth=1.6, linestyle=dashes,
                             label=name)  # fmt: skip
@@ -104,5 +105,6 @@ def draw_logit_histograms(panels: Mapping[str, MaxLogits]) -> bytes:
             axis.set_xlabel("largest logit of a pixel")
             axis.set_xlim(low, high)
             axis.legend(loc="upper right", title=f"AUROC {100 * found.auroc:.1f} %")
+        axes[0].set_ylim(0, 1.4 * highest)  # with room for the legends
         axes[0].set_ylabel("density")
     return picture[0]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from open_set_seg.label_spaces import LABEL_SPACES
 from training.divergences import DIVERGENCES
 from training.figures.canvas import BLUE, ORANGE, VERMILION, Dashes, draw_canvas
 from training.figures.document import Figure
@@ -29,6 +30,7 @@ LOOKS: dict[str, tuple[str, str, Dashes]] = {
 }
 BINS = 48  # of each divergence, from 0 to its own largest value
 QUANTILE = 0.99
+_SHOWN = 0.9999  # of the pixels, at least, lie on the axis
 
 Losses = NDArray[np.float32]
 
@@ -49,7 +51,7 @@ def pixel_loss_figure(inputs: Inputs) -> Figure:
             (start, inputs.closed_set, inputs.flow),
             (end, run.network, run.flow),
         ):
-            batches = first_batches(inputs.frames, run.recipe, inputs.batches)
+            batches = first_batches(inputs.data, run.recipe, inputs.batches)
             found |= pixel_losses(run, network, flow, batches, names)
     panels = {
         title: {name: found[name] for name in LOOKS}
@@ -78,18 +80,21 @@ def _caption(runs: Mapping[str, JointRun], inputs: Inputs, pixels: int) -> str:
     said = ", ".join(f"{weight:g} for {name}" for name, weight in weights.items())
     if len(set(weights.values())) == 1:
         said = f"{weights['JS']:g} for all three"
+    classes = LABEL_SPACES[inputs.joint[0].recipe.label_space].num_classes
+    bound = runs["js"].negatives.weight * DIVERGENCES["js"].maximum(classes)
     borrowed = [LOOKS[name][0] for name, run in runs.items() if run.negatives.divergence != name]
     note = ""
     if borrowed:
         learned = inputs.joint[0].negatives.divergence
-        note = f" The training was by {learned}; {' and '.join(borrowed)} are of the same networks."
+        learned = LOOKS[learned][0] if learned in LOOKS else learned
+        note = f" Trained by {learned}; {' and '.join(borrowed)} are of the same pixels."
     return (
         f"Histograms of lambda L_neg over {pixels:,} pixels of negatives pasted into the "
         f"{inputs.batches} batches that the training begins with (scenes without unknown objects). "
         "Left: the closed-set network and the pre-trained flow; right: both at the end, with the "
-        f"same images, places and latents. Lambda is {said}.{note} JS has no long tail: no pixel "
-        "outweighs the known classes. (Sensors 2024, figure 3 right; arXiv 2112.12833, figure 2 "
-        "right.)"
+        f"same images, places and latents. Lambda is {said}.{note} With JS no pixel "
+        f"costs more than {bound:.3f}; KL has a long tail. (Sensors 2024, figure 3 right; arXiv "
+        "2112.12833, figure 2 right.)"
     )
 
 
@@ -143,7 +148,8 @@ def summarise_losses(losses: Losses) -> dict[str, float]:
 
 def draw_pixel_losses(panels: Mapping[str, Mapping[str, Losses]]) -> bytes:
     """A panel a moment: its title, and losses by divergence."""
-    widest = max(float(one.max()) for panel in panels.values() for one in panel.values())
+    pooled = [one for panel in panels.values() for one in panel.values()]
+    widest = max(float(np.quantile(one, _SHOWN)) for one in pooled)
     with draw_canvas(9.0, 3.7) as (drawing, picture):
         axes = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axis, (title, panel) in zip(axes, panels.items(), strict=True):

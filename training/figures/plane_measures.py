@@ -27,6 +27,7 @@ class PlaneMeasures:
         inliers, labels: (n, 2) points and (n,) their classes.
         samples: (m, 2) of the flow.
         field: (GRID, GRID) JS(U, p) over its maximum, at y (rows) and x of the unit square.
+        distance: (GRID, GRID) of the same places to the nearest inlier.
         border: share of samples in the border, see ``BORDER``.
         beyond: share of samples further away.
         ring: mean of ``field`` over the border.
@@ -37,6 +38,7 @@ class PlaneMeasures:
     labels: Tensor
     samples: Tensor
     field: Tensor
+    distance: Tensor
     border: float
     beyond: float
     ring: float
@@ -66,6 +68,7 @@ def measure_plane(networks: PlaneNetworks, seed: int = 0) -> PlaneMeasures:
         labels.flatten(),
         samples,
         field.reshape(GRID, GRID),
+        around.reshape(GRID, GRID),
         _share((place >= low) & (place <= high)),
         _share(place > high),
         float(field[ring].mean()),

@@ -17,7 +17,7 @@ from training.figures.plane import (
 )
 from training.figures.plane_measures import BORDER, PlaneMeasures, measure_plane
 
-SHOWN_INLIERS, SHOWN_SAMPLES = 300, 300
+SHOWN_SAMPLES = 300
 _LEVELS = 16
 _CLASSES = ((BLUE, "o"), (GREEN, "s"), (BLACK, "^"))
 # Pale, so that marks are seen on it: white is undecided, grey is sure.
@@ -43,10 +43,11 @@ def plane_figure(inputs: Inputs) -> Figure:
         "as those of images, trained by the same losses "
         f"(lambda = {settings.weight:g}, likelihood weighed by {settings.likelihood_weight:g}, "
         f"{settings.steps} steps). Background: divergence of the prediction from uniform, over its "
-        f"maximum. The border is what lies {low:g} to {high:g} from the nearest inlier; in it are, "
-        f"{said}. The gradient of JS drives the samples out of the clusters. Both ways of training "
-        "on samples take the classifier's confidence away around them; without negatives it is "
-        "sure of places where nothing ever was. No scenes are involved. (Sensors 2024, figure 2.)"
+        f"maximum. The border, between the dotted lines, is what lies {low:g} to {high:g} from the "
+        f"nearest inlier; in it are, {said}. The gradient of JS drives the samples out of the "
+        "clusters. Both ways of training on samples take the classifier's confidence away around "
+        "them; without negatives it is sure of places where nothing ever was. No scenes are "
+        "involved. (Sensors 2024, figure 2.)"
     )
     numbers = {title: one.figures() for title, one in panels.items()}
     return Figure("plane", "Negatives in the plane", caption, draw_plane(panels), numbers)
@@ -60,8 +61,8 @@ def draw_plane(panels: Mapping[str, PlaneMeasures]) -> bytes:
             filled = _draw_panel(axis, found)
             axis.set_title(title)
             axis.set_xlabel(
-                f"samples in the border {100 * found.border:.0f} %, "
-                f"JS there {100 * found.ring:.0f} %"
+                f"in the border: {100 * found.border:.0f} % of the samples, "
+                f"JS {100 * found.ring:.0f} %"
             )
         bar = drawing.colorbar(filled, ax=list(axes), shrink=0.82, aspect=24, pad=0.015)
         bar.set_label("JS(U, p) / maximum: 0 undecided, 1 sure")
@@ -78,10 +79,13 @@ def _draw_panel(axis: Any, found: PlaneMeasures) -> Any:
     ticks = [index / (len(found.field) - 1) for index in range(len(found.field))]
     levels = [index / _LEVELS for index in range(_LEVELS + 1)]
     filled = axis.contourf(ticks, ticks, found.field.numpy(), levels, cmap=shades)
+    limits = [limit * DEVIATION for limit in BORDER]
+    axis.contour(ticks, ticks, found.distance.numpy(), limits, colors=BLACK, linewidths=0.7,
+                 linestyles="dotted")  # fmt: skip
     for number, (colour, marker) in enumerate(_CLASSES):
-        points = found.inliers[found.labels == number][: SHOWN_INLIERS // len(_CLASSES)]
-        axis.scatter(*points.T.numpy(), s=13, color=colour, marker=marker, linewidths=0.3,
-                     edgecolors="white", label=f"class {number + 1}")  # fmt: skip
+        points = found.inliers[found.labels == number]
+        axis.scatter(*points.T.numpy(), s=5, color=colour, marker=marker, linewidths=0,
+                     label=f"class {number + 1}")  # fmt: skip
     samples = found.samples[:SHOWN_SAMPLES]
     axis.scatter(*samples.T.numpy(), s=13, color=VERMILION, marker="x", linewidths=0.8,
                  label="samples of the flow")  # fmt: skip

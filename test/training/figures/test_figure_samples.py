@@ -34,6 +34,7 @@ def test_flows_get_the_same_latents_at_every_size():
         assert one.shape == (3, size, size, 3)
         assert (one == again).all()
         assert (one != moved).any()
+        assert len(np.unique(one, axis=0)) == 3
         # Latents of their own would give two pictures that have nothing to do with each other.
         inner = (one > 0) & (one < 255) & (moved > 0) & (moved < 255)
         assert np.corrcoef(one[inner], moved[inner])[0, 1] > 0.95

@@ -116,8 +116,11 @@ def test_a_training_without_a_flow_is_refused(command, joint_run, tmp_path, caps
     assert "expected a joint training" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("option", "value"), [("batches", 0), ("scenes", 0)])
-def test_counts_of_nothing_are_refused(command, option, value):
+@pytest.mark.parametrize("option", ["batches", "scenes"])
+def test_counts_of_nothing_are_refused(command, capsys, option):
     with pytest.raises(SystemExit) as stopped:
-        command(**{option: value})
+        command(**{option: 0})
     assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert option in message
+    assert "1" in message
