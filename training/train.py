@@ -80,7 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tensorboard=options.tensorboard,
         )
         leads = Ranks.join().rank == 0
-        Ranks.leave()
     except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt:
@@ -91,4 +90,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    Ranks.end(main)

@@ -137,7 +137,7 @@ def first_alone(ranks: Ranks) -> list[str]:
     return heard
 
 
-if __name__ == "__main__":
+def run() -> int:
     torch.set_num_threads(1)
     loop.LOG_EVERY = 1
     folder = Path(sys.argv[1])
@@ -152,4 +152,8 @@ if __name__ == "__main__":
     results["share"] = list(ranks.share(6))
     results["exit_code"] = start_again(folder)
     torch.save(results, folder / f"results-{ranks.rank}.pt")
-    Ranks.leave()
+    return 0
+
+
+if __name__ == "__main__":
+    Ranks.end(run)

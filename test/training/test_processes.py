@@ -163,7 +163,10 @@ def test_one_process_needs_nobody(monkeypatch):
     assert not ranks.add_up(values).requires_grad
     assert ranks.share(5) == range(5)
     assert ranks.after_first(lambda: 3) == 3
-    Ranks.leave()
+    for code in (0, 2):
+        with pytest.raises(SystemExit) as caught:
+            Ranks.end(lambda code=code: code)
+        assert caught.value.code == code
     assert issubclass(FirstRankError, ValueError)
 
 
