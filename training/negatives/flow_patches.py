@@ -23,6 +23,8 @@ class FlowPatches(NegativeSource):
             detached.
         likelihood: the flow is trained on the replaced crops.
         temperature: of the samples.
+        feedback: factor of that gradient on its way to the flow. 1 is equation 4; less gives the
+            likelihood the upper hand, which keeps samples of a quick flow from running away.
 
     With both switched off the flow is frozen: its parameters ask for no gradient.
     """
@@ -33,14 +35,18 @@ class FlowPatches(NegativeSource):
         joint: bool = True,
         likelihood: bool = True,
         temperature: float = 1.0,
+        feedback: float = 1.0,
     ) -> None:
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, found {temperature}")
+        if not feedback > 0:
+            raise ValueError(f"feedback must be positive, found {feedback}; joint: false is none")
         self.flow = flow
         self.joint = joint
         self.likelihood = likelihood
         self.temperature = temperature
+        self.feedback = feedback
         if not (joint or likelihood):
             flow.requires_grad_(False)
 
@@ -53,6 +59,8 @@ class FlowPatches(NegativeSource):
         # Samples come first: they are the same numbers with and without the likelihood.
         with torch.set_grad_enabled(self.joint and torch.is_grad_enabled()):
             patches = self.flow.sample(crops.shape[2], crops.shape[3], generators, self.temperature)
+        if patches.requires_grad and self.feedback != 1.0:
+            patches.register_hook(lambda gradient: self.feedback * gradient)
         losses = {}
         if self.likelihood:
             losses["bits_per_dim"] = self.flow.bits_per_dim(crops, generators).mean()

@@ -90,7 +90,8 @@ class NegativesRecipe:
 
     Attributes:
         source: key in ``NEGATIVES``.
-        options: of the source's constructor; for ``flow``: ``joint``, ``likelihood``.
+        options: of the source's constructor; for ``flow``: ``joint``, ``likelihood``,
+            ``feedback``.
         flow: for the source ``flow``.
         divergence: key in ``DIVERGENCES``: from the uniform distribution, on pasted pixels.
         weight: lambda, on the divergence.

@@ -95,6 +95,37 @@ def test_likelihood_alone_leaves_samples_without_a_gradient():
         torch.testing.assert_close(each, reference)
 
 
+@pytest.mark.parametrize("likelihood", [True, False])
+@pytest.mark.parametrize("feedback", [0.125, 1.0, 3.0])
+def test_feedback_scales_the_gradient_through_samples_and_nothing_else(feedback, likelihood):
+    flow = tiny_flow(end="straight_through")
+    options = {"flow": flow, "likelihood": likelihood}
+    plain = build_source("flow", **options).draw(crops(), generators())
+    drawn = build_source("flow", **options, feedback=feedback).draw(crops(), generators())
+    torch.testing.assert_close(drawn.patches, plain.patches, rtol=0, atol=0)
+    assert drawn.measures == plain.measures
+    losses, plain_losses = sum(drawn.losses.values()), sum(plain.losses.values())
+    assert losses == plain_losses
+    used = generators()
+    through_samples = gradients(downstream(flow.sample(16, 24, used)), flow)
+    of_likelihood = [torch.zeros_like(each) for each in through_samples]
+    if likelihood:
+        of_likelihood = gradients(flow.bits_per_dim(crops(), used).mean(), flow)
+    found = gradients(downstream(drawn.patches) + losses, flow)
+    assert sum(each.abs().sum() for each in through_samples) > 0
+    for each, first, second in zip(found, through_samples, of_likelihood, strict=True):
+        torch.testing.assert_close(each, feedback * first + second, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_feedback_is_harmless_where_samples_carry_no_gradient(joint):
+    source = build_source("flow", flow=tiny_flow(), joint=joint, feedback=0.5)
+    with torch.no_grad():
+        drawn = source.draw(crops(), generators())
+    assert not drawn.patches.requires_grad
+    assert source.draw(crops(), generators()).patches.requires_grad == joint
+
+
 def test_patches_do_not_depend_on_the_batch():
     source = build_source("flow", flow=tiny_flow())
     whole = source.draw(crops(count=3), generators(3))
@@ -119,3 +150,6 @@ def test_refusals():
         source.draw(crops(), generators(1))
     with pytest.raises(ValueError, match="temperature must be positive, found 0"):
         build_source("flow", flow=flow, temperature=0.0)
+    for feedback in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=f"feedback must be positive, found {feedback}"):
+            build_source("flow", flow=flow, feedback=feedback)
