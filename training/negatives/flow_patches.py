@@ -60,8 +60,11 @@ class FlowPatches(NegativeSource):
         with torch.set_grad_enabled(self.joint and torch.is_grad_enabled()):
             patches = self.flow.sample(crops.shape[2], crops.shape[3], generators, self.temperature)
         if patches.requires_grad and self.feedback != 1.0:
-            patches.register_hook(lambda gradient: self.feedback * gradient)
+            patches.register_hook(self._weigh)  # type: ignore[no-untyped-call]
         losses = {}
         if self.likelihood:
             losses["bits_per_dim"] = self.flow.bits_per_dim(crops, generators).mean()
         return Drawn(patches, losses, measure_colours(patches))
+
+    def _weigh(self, gradient: Tensor) -> Tensor:
+        return self.feedback * gradient
