@@ -89,6 +89,7 @@ setup(
             "ros-rclpy[fastrtps]>=7.1,<8",
             "ros-sensor-msgs>=5.3",
             "ros-std-msgs>=5.3",
+            "ros-std-srvs>=5.3",
             "ros-stereo-msgs>=5.3",
             "ros-diagnostic-msgs>=5.3",
             "ros-visualization-msgs>=5.3",

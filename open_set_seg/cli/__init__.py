@@ -40,6 +40,7 @@ EXTRAS = {
     "nncf": "export",
     "rclpy": "ros",
     "stereo_msgs": "ros",
+    "std_srvs": "ros",
 }
 
 
