@@ -14,6 +14,7 @@ from open_set_seg.bags import (
     FrameTopics,
     building,
     match_stamps,
+    open_frames,
     read_frames,
     read_messages,
 )
@@ -171,6 +172,23 @@ def test_messages_that_cannot_be_decoded_are_said_once_and_skipped(tmp_path, cap
     frames = list(read_frames(tmp_path / "bag"))
     assert [frame.stamp_ns for frame in frames] == [3]
     assert [record.getMessage().count("'odd'") for record in caplog.records] == [1]
+
+
+def test_opened_frames_know_their_place_and_their_problems(tmp_path):
+    with BagWriter(tmp_path / "bag") as bag:
+        for n in range(4):
+            message = building.image(picture(n), n, LEFT, encoding="odd" if n == 1 else "rgb8")
+            bag.write("/image", 100 + n, message)
+            bag.write("/disparity", 200 + n, building.disparity_image(disparity(n), n, LEFT))
+    with open_frames(tmp_path / "bag") as (stamps, frames):
+        found = list(frames)
+    assert stamps == [each.stamp_ns for each in found] == [0, 1, 2, 3]
+    assert [each.number for each in found] == [0, 1, 2, 3]
+    assert [each.time_ns for each in found] == [100, 101, 102, 103]
+    assert [each.frame is None for each in found] == [False, True, False, False]
+    assert [len(each.problems) for each in found] == [0, 1, 0, 0]
+    assert found[1].problems[0].code == "image.encoding"
+    assert found[2].frame.range_input is not None
 
 
 def test_points_come_back_as_they_were_written(tmp_path):
