@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from open_set_seg.report import (
     Axis,
+    Card,
+    Cards,
     Cell,
     Fact,
     Figures,
@@ -27,8 +29,11 @@ from open_set_seg.report import (
     Series,
     Table,
     Text,
+    Trace,
     draw_lines,
     draw_steps,
+    draw_strips,
+    draw_traces,
     render_page,
     save_page,
 )
@@ -117,6 +122,102 @@ def test_sections_of_a_group_stand_together_under_its_heading():
         "Results",
         "d",
     ]
+
+
+def a_card(anchor="event-1", title="Obstacle 1"):
+    return Card(anchor, title, (a_picture(".jpg"),), (("nearest", "4.2 m"),))
+
+
+def test_cards_carry_the_anchors_that_charts_and_cells_lead_to():
+    trace = Trace("1", (0, 1, 2), (5, 4, 3), (False, True, True), anchor="event-1", label='<&">')
+    chart = draw_traces("t", (trace,), Axis("s", (0, 2)), Axis("m", (0, 6)))
+    table = Table(("id",), (Row((Cell("1", link="#event-1"),)),))
+    sections = (
+        Section("Event 1", (chart, table)),
+        Section("x", (Fold("f", (Cards((a_card(),)),)),)),
+    )
+    page = render_page(Page("t", "", (), sections))
+    reader = assert_self_contained(page)
+    assert reader.links.count("#event-1") == 3  # the line, its name, the cell
+    assert "event-1-2" in reader.ids  # the section's
+    assert 'aria-label="&lt;&amp;&quot;&gt;"' in page
+    assert "_blank" not in page
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", " data:x", "https://x.org", "//x.org"])
+def test_a_link_that_leaves_the_folder_is_refused(link):
+    with pytest.raises(ValueError, match="an anchor or a relative path"):
+        Cell("x", link=link)
+
+
+def test_anchors_are_unique_and_plain():
+    with pytest.raises(ValueError, match="two cards have the anchor 'event-1'"):
+        render_page(a_page(Cards((a_card(), a_card()))))
+    with pytest.raises(ValueError, match="an anchor is made of"):
+        a_card('x" onclick="')
+
+
+def paths(svg, slot):
+    """Points of every path that is drawn in the colour of a slot."""
+    found = re.findall(rf'd="([^"]+)"[^>]*stroke: var\(--series-{slot}\)', svg)
+    return [[float(number) for number in re.findall(r"[-\d.]+", one)] for one in found]
+
+
+def test_a_trace_is_strong_where_it_is_sure_and_its_gaps_are_left():
+    y = (9.0, 8.0, 7.0, 6.0, np.nan, np.nan, 3.0, 2.0)
+    x = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+    sure = (False, False, True, True, True, True, True, True)
+    trace = Trace("", x, y, sure)
+    svg = draw_traces("t", (trace,), Axis("s", (0, 8)), Axis("m", (0, 10))).svg
+    weak, strong, lane = paths(svg, 0)
+    assert len(weak) == 2 * 3  # two unsure points, and the piece to the first sure one
+    assert len(strong) == 2 * 4
+    assert len(lane) == 2 * 2
+    assert lane[1] == lane[3] < strong[1]  # above all distances: rows count downwards
+    assert ">unknown<" in svg
+    straight = Trace("", x[:4], y[:4], sure[:4])
+    assert ">unknown<" not in draw_traces("t", (straight,), Axis(""), Axis("", (0, 9))).svg
+
+
+def test_a_trace_of_one_point_is_seen():
+    svg = draw_traces(
+        "t", (Trace("", (1.0,), (2.0,), (True,)),), Axis("", (0, 2)), Axis("", (0, 9))
+    )
+    assert "<use" in svg.svg
+
+
+def test_a_strip_merges_what_is_alike_and_hatches_what_cannot_be_said():
+    shares = np.repeat([[1.0, 0.0, np.nan, 0.5]], 250, axis=1)
+    figure = draw_strips("s", np.arange(1001.0), ("5–10",), shares, Axis("s", (0, 1000)))
+    assert len(figure.svg) < 12_000  # four rectangles and a pattern
+    assert "url(#" in figure.svg
+    assert [entry.name for entry in figure.legend][-1] == "cannot be said"
+    reader = assert_self_contained(render_page(a_page(figure, figure_of_shares())))
+    assert reader.tags.count("svg") == 2
+
+
+def figure_of_shares():
+    shares = np.linspace(0, 1, 12).reshape(2, 6)
+    return draw_strips("other", np.arange(7.0), ("a", "b"), shares, Axis(""))
+
+
+def test_strips_and_traces_refuse_what_does_not_fit():
+    with pytest.raises(ValueError, match="1 strips and 1 times"):
+        draw_strips("s", (0, 1), ("a",), np.zeros((2, 1)), Axis(""))
+    with pytest.raises(ValueError, match="'a' has 1 x, 2 y and 1 states"):
+        draw_traces("t", (Trace("a", (0,), (0, 1), (True,)),), Axis(""), Axis("", (0, 1)))
+    with pytest.raises(ValueError, match="needs limits"):
+        draw_traces("t", (), Axis(""), Axis(""))
+
+
+def test_names_that_no_file_system_spells_in_utf_8_do_not_stop_a_page(tmp_path):
+    save_page(tmp_path / "page.html", a_page(Text("bag_\udcff")))
+    assert "bag_?" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_text_in_a_chart_is_never_a_formula():
+    svg = draw_lines("$x$", [Series("a", X, X)], Axis("$\\frac{1}{$"), Axis("")).svg
+    assert ">$\\frac{1}{$<" in svg
 
 
 def test_the_reader_of_these_tests_finds_what_would_be_loaded():

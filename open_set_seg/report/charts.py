@@ -110,7 +110,7 @@ def draw_lines(
         if len(one.x) != len(one.y):
             raise ValueError(f"{one.name!r} has {len(one.x)} x and {len(one.y)} y")
     with canvas(title) as (axes, picture):
-        _set_axes(axes, x, y)
+        set_axes(axes, x, y)
         for one in series:
             colour = colour_of(one.slot)
             if one.low is not None and one.high is not None:
@@ -149,7 +149,7 @@ def draw_steps(
         series: name, colour slot and N heights of each histogram.
     """
     with canvas(title) as (axes, picture):
-        _set_axes(axes, x, y)
+        set_axes(axes, x, y)
         for _, slot, heights in series:
             values = np.asarray(heights, np.float64)
             floor = y.limits[0] if y.limits else 0.0
@@ -171,7 +171,8 @@ def _leaves(values: Values, axis: Axis) -> bool:
     return bool(np.any(array < low) or np.any(array > high))
 
 
-def _set_axes(axes: Axes, x: Axis, y: Axis) -> None:
+def set_axes(axes: Axes, x: Axis, y: Axis) -> None:
+    """Labels, limits, scales and ticks of a chart."""
     for axis, scale, place, limit in (
         (axes.xaxis, axes.set_xscale, x, axes.set_xlim),
         (axes.yaxis, axes.set_yscale, y, axes.set_ylim),

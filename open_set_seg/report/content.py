@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-# First bytes of the picture formats that every browser shows, and their media types.
-_PICTURE_TYPES = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"RIFF": "image/webp",
-}
+from open_set_seg.report.pictures import Cards, Pictures
+
+# What a link may not begin with: a scheme, or another host.
+_ELSEWHERE = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]*:|[/\\]{2})")
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,11 @@ class Cell:
         best: shown bold.
         shade: strength of the cell's background in [0, 1], for matrices; None for none.
         slot: series whose colour is shown before the text; None for none.
+        link: where the text leads: ``#`` and an anchor of the page, or the quoted relative path of
+            another file; empty for nowhere.
+
+    Raises:
+        ValueError: a link that leaves the folder tree of the page.
     """
 
     text: str
@@ -31,6 +34,11 @@ class Cell:
     best: bool = False
     shade: float | None = None
     slot: int | None = None
+    link: str = ""
+
+    def __post_init__(self) -> None:
+        if _ELSEWHERE.match(self.link):
+            raise ValueError(f"a link is an anchor or a relative path, not {self.link!r}")
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,13 @@ class Legend:
         name: in words.
         slot: of its colour.
         dashed: whether its line is.
+        shade: of an area rather than a line, its strength in [0, 1]; NaN: hatched; None: a line.
     """
 
     name: str
     slot: int
     dashed: bool = False
+    shade: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,12 +115,14 @@ class Figure:
         title: above it.
         caption: below it: what is seen, with units and rules.
         legend: what its lines stand for.
+        wide: takes the whole width; scrolls sideways where that is too little to read it.
     """
 
     svg: str
     title: str
     caption: str = ""
     legend: tuple[Legend, ...] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,40 +136,6 @@ class Figures:
 
     figures: tuple[Figure, ...]
     legend: tuple[Legend, ...] = ()
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A photograph or drawing.
-
-    Attributes:
-        data: the bytes of a PNG, JPEG or WebP file.
-        caption: below it.
-        alternative: what is seen, for who cannot see it.
-    """
-
-    data: bytes
-    caption: str
-    alternative: str
-
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI.
-
-        Raises:
-            ValueError: the data is no PNG, JPEG or WebP.
-        """
-        for start, media_type in _PICTURE_TYPES.items():
-            if self.data.startswith(start):
-                return f"data:{media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
-        raise ValueError(f"{self.caption!r} is no PNG, JPEG or WebP file: {self.data[:8]!r}...")
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures below each other."""
-
-    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)
@@ -181,7 +159,7 @@ class Fold:
     blocks: tuple[Block, ...]
 
 
-Block: TypeAlias = "Table | Figure | Figures | Pictures | Text | Fold"
+Block: TypeAlias = "Table | Figure | Figures | Pictures | Cards | Text | Fold"
 
 
 @dataclass(frozen=True)

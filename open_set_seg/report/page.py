@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from open_set_seg.report.content import Cell, Page
+from open_set_seg.report.content import Block, Cell, Fold, Page
+from open_set_seg.report.pictures import Card, Cards
 
 
 def render_page(page: Page) -> str:
@@ -18,7 +20,7 @@ def render_page(page: Page) -> str:
 
     Raises:
         ModuleNotFoundError: Jinja2 is missing.
-        ValueError: a picture that is no PNG, JPEG or WebP.
+        ValueError: a picture that is no PNG, JPEG or WebP, or two cards with one anchor.
     """
     try:
         from jinja2 import Environment, StrictUndefined
@@ -33,7 +35,10 @@ def render_page(page: Page) -> str:
     environment.filters["cell"] = _as_cell
     environment.tests["kind"] = _is_kind
     template = environment.from_string(_read("page.html"))
-    anchors = _anchors([section.title for section in page.sections])
+    taken = [card.anchor for section in page.sections for card in _cards(section.blocks)]
+    if len(set(taken)) < len(taken):
+        raise ValueError(f"two cards have the anchor {max(taken, key=taken.count)!r}")
+    anchors = _anchors([section.title for section in page.sections], taken)
     pairs = zip(anchors, page.sections, strict=True)
     groups = itertools.groupby(pairs, key=lambda pair: pair[1].group)
     text = template.render(
@@ -49,7 +54,8 @@ def render_page(page: Page) -> str:
 def save_page(path: Path, page: Page) -> None:
     """Write ``render_page(page)`` to ``path``; folders on the way are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(page), encoding="utf-8")
+    # Names of files may hold bytes that are no UTF-8, which Python keeps as lone surrogates.
+    path.write_text(render_page(page), encoding="utf-8", errors="replace")
 
 
 def _read(name: str) -> str:
@@ -64,11 +70,21 @@ def _is_kind(block: Any, name: str) -> bool:
     return type(block).__name__ == name
 
 
-def _anchors(titles: list[str]) -> list[str]:
+def _cards(blocks: Iterable[Block]) -> Iterator[Card]:
+    for block in blocks:
+        if isinstance(block, Cards):
+            yield from block.cards
+        elif isinstance(block, Fold):
+            yield from _cards(block.blocks)
+
+
+def _anchors(titles: list[str], taken: list[str]) -> list[str]:
     """One id a section, from its title, unique in the page."""
     anchors: list[str] = []
     for title in titles:
         word = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "section"
-        repeated = sum(re.fullmatch(rf"{word}(-\d+)?", other) is not None for other in anchors)
+        repeated = sum(
+            re.fullmatch(rf"{word}(-\d+)?", other) is not None for other in (*anchors, *taken)
+        )
         anchors.append(f"{word}-{repeated + 1}" if repeated else word)
     return anchors
