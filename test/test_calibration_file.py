@@ -163,7 +163,7 @@ def spoil(place, value):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("format_version",), 2, "format version 1"),
+        (("format_version",), 1, "format version 2"),
         (("source",), None, "expected the key source"),
         (("extra",), 1, "unknown key extra"),
         (("threshold", "value"), "0.5", "a finite number at threshold.value"),

@@ -198,7 +198,7 @@ def test_confirmation_takes_k_of_n_hits_and_its_loss_m_of_n_misses(later, hits, 
 
 
 def test_states_have_the_codes_of_messages():
-    assert dict(STATE_CODES) == {"tentative": 0, "confirmed": 1}
+    assert dict(STATE_CODES) == {"tentative": 1, "confirmed": 2}
 
 
 # Ids

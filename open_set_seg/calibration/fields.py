@@ -11,7 +11,8 @@ import yaml
 
 from open_set_seg.calibration.bounds import CalibrationError
 
-# A calibration takes a few thousand bytes; nothing larger is parsed.
+# A calibration takes a few thousand bytes, and a hundred for each of at most 5000 frames that drift
+# is judged by; nothing larger is parsed.
 MOST_BYTES = 2**20
 
 

@@ -6,7 +6,8 @@ because an export of the same weights in another precision gives other scores.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, get_args
@@ -20,9 +21,10 @@ from open_set_seg.calibration.fields import Fields, read_yaml
 from open_set_seg.calibration.promise import describe_promise
 from open_set_seg.calibration.thresholds import BandThreshold, Rule, Threshold, Unit
 from open_set_seg.files import write_whole
+from open_set_seg.monitoring import DriftReference, DriftReferenceError
 
 SUFFIX = ".calibration.yaml"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Calibration:
         unexamined: frames without ground, which were left aside: they cannot alarm.
         date: when it was made, UTC, ISO 8601.
         package_version: of the code that made it.
+        drift_reference: what scores were like in the calibration frames, for a ``DriftMonitor``;
+            None where there were too few of them, or none without unknown objects.
     """
 
     threshold: Threshold
@@ -47,6 +51,7 @@ class Calibration:
     unexamined: int = 0
     date: str = ""
     package_version: str = __version__
+    drift_reference: DriftReference | None = field(default=None, compare=False)
 
     @property
     def promise(self) -> str:
@@ -77,8 +82,11 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
     content = {
         "format_version": FORMAT_VERSION,
         "promise": calibration.promise,
-        **asdict(calibration),
+        **asdict(replace(calibration, drift_reference=None)),
     }
+    if calibration.drift_reference is not None:
+        # One text: nobody reads it, and a list of so many numbers takes YAML seconds.
+        content["drift_reference"] = calibration.drift_reference.to_text()
     content["threshold"]["bands"] = list(content["threshold"]["bands"])
     text = yaml.safe_dump(content, sort_keys=False, width=100)
     write_whole(path, text)
@@ -112,7 +120,20 @@ def _read(content: Any) -> Calibration:
         conditions=_read_conditions(read.value("conditions")),
         **{name: read.text(name) for name in ("source", "network", "date", "package_version")},
         unexamined=read.whole("unexamined"),
+        drift_reference=_read_reference(read),
     )
+
+
+def _read_reference(read: Fields) -> DriftReference | None:
+    if read.value("drift_reference") is None:
+        return None
+    try:
+        content = json.loads(read.text("drift_reference"))
+        if not isinstance(content, dict):
+            raise DriftReferenceError(f"expected an object, found {content!r:.60}")
+        return DriftReference.from_json(content)
+    except (ValueError, RecursionError) as error:
+        raise CalibrationError(f"drift_reference: {error!s:.200}") from None
 
 
 def _read_threshold(content: Any) -> Threshold:

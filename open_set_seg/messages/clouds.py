@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from open_set_seg.frame import Obstacle
 from open_set_seg.messages.errors import MessageError
-
-STATE_UNTRACKED = 0  # obstacles of one frame: no identity over time, no state
+from open_set_seg.tracking import STATE_CODES, UNTRACKED, TrackedObstacle
 
 _FLOATS = ("x", "y", "z", "distance", "sigma", "valid_share", "score", "width", "height")
 LIST_POINT = np.dtype(
@@ -31,7 +30,7 @@ def list_points(obstacles: Sequence[Obstacle], unknown_id: int) -> NDArray[np.vo
     """(N,) ``LIST_POINT``, one an obstacle, in their order; what is unknown is NaN.
 
     ``score`` is the mean anomaly of the region and ``nearest_class`` the known class that most of
-    its pixels resemble (the unknown id where there is none).
+    its pixels resemble (the unknown id where there is none); ``state`` is ``code_of_state``.
     """
     points = np.zeros(len(obstacles), LIST_POINT)
     for point, obstacle in zip(points, obstacles, strict=True):
@@ -39,10 +38,15 @@ def list_points(obstacles: Sequence[Obstacle], unknown_id: int) -> NDArray[np.vo
         point["distance"], point["sigma"] = obstacle.distance, obstacle.distance_sigma
         point["valid_share"], point["score"] = obstacle.valid_share, obstacle.mean_score
         point["width"], point["height"] = obstacle.width, obstacle.height
-        point["id"], point["state"] = obstacle.id, STATE_UNTRACKED
+        point["id"], point["state"] = obstacle.id, code_of_state(obstacle)
         nearest = obstacle.nearest_classes
         point["nearest_class"] = nearest[0][0] if nearest else unknown_id
     return points
+
+
+def code_of_state(obstacle: Obstacle) -> int:
+    """0: untracked, 1: tentative, 2: confirmed."""
+    return STATE_CODES[obstacle.state] if isinstance(obstacle, TrackedObstacle) else UNTRACKED
 
 
 def decode_points(msg: Any) -> NDArray[np.void]:

@@ -148,7 +148,8 @@ class CameraHealth:
         comparison.
 
         Args:
-            image: (H, W, 3) uint8, at least 8 x 8, of one size between resets.
+            image: (H, W, 3) uint8, of one size between resets; nothing is said about the blur of
+                one below 8 x 8.
             stamp_ns: of the image.
         """
         sample = take_sample(image)
@@ -169,7 +170,8 @@ class CameraHealth:
         ratio = sharpness / self._sharpness.value if self._sharpness.value > 0 else math.nan
         blurred = _below(ratio, config.blur_ratio)
         # A bad picture must not become the usual one.
-        if worst_state((under, over, blurred, frozen.state)) == "ok" and self._still_s == 0:
+        usual = worst_state((under, over, blurred, frozen.state)) == "ok" and self._still_s == 0
+        if usual and not math.isnan(sharpness):
             self._sharpness.add(sharpness)
         return HealthReport(
             frozen,

@@ -45,9 +45,12 @@ def measure_sharpness(image: ImageRGB) -> float:
 
     ``mean (g(x + 1) - g(x))^2 / mean (g(x + 7) - g(x))^2`` of the green channel, rows and columns
     together. The quotient does not change with contrast, as exposure and fog do; blur takes the
-    fine differences and leaves the coarse ones. 0 for an even picture.
+    fine differences and leaves the coarse ones. 0 for an even picture, NaN for one with less than
+    8 rows or columns.
     """
     height, width = image.shape[:2]
+    if min(height, width) < 8:
+        return math.nan
     rows = image[_lines(height), :, 1].astype(np.float32)
     columns = image[:, _lines(width), 1].T.astype(np.float32)
     fine, coarse = 0.0, 0.0

@@ -9,8 +9,9 @@ from typing import Literal
 from open_set_seg.tracking.config import TrackingConfig
 
 State = Literal["tentative", "confirmed"]
-# As messages carry it.
-STATE_CODES: Mapping[State, int] = MappingProxyType({"tentative": 0, "confirmed": 1})
+# As messages carry it; 0 is an obstacle of one frame, without identity over time.
+UNTRACKED = 0
+STATE_CODES: Mapping[State, int] = MappingProxyType({"tentative": 1, "confirmed": 2})
 
 
 def next_state(state: State, seen: Sequence[bool], config: TrackingConfig) -> State | None:

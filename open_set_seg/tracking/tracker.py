@@ -53,6 +53,10 @@ class ObstacleTracker:
         """The configuration in use."""
         return self._config
 
+    def reconfigure(self, config: TrackingConfig) -> None:
+        """Use another configuration from the next frame on; obstacles and their ids go on."""
+        self._config = config
+
     def reset(self) -> None:
         """Forget all obstacles and motion; ids go on where they are."""
         self._tracks: list[Track] = []
