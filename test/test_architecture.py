@@ -18,6 +18,7 @@ ROS_PACKAGES = {
     "geometry_msgs",
     "launch",
     "launch_ros",
+    "lifecycle_msgs",
     "rcl_interfaces",
     "rclpy",
     "rosgraph_msgs",
@@ -38,6 +39,7 @@ LAYERS = {
     "label_spaces": 0,
     "frame": 0,
     "report": 0,
+    "video": 1,
     "kernels": 0,
     "components": 0,
     "models": 1,
@@ -70,6 +72,7 @@ LAYERS = {
     "benchmark": 9,
     "ros": 10,
     "demo": 10,
+    "processing": 10,
     "cli": 11,
 }
 # simulation and drawing know the data and the camera geometry, nothing of the network.

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from open_set_seg.backends import AUTOMATIC
 from open_set_seg.bags import BagWriter, building, topics
+from open_set_seg.bags.outputs import output_messages
 from open_set_seg.detector import ObstacleDetector
 from open_set_seg.drawing import draw_overlay
-from open_set_seg.frame import Frame, FrameResult
-from open_set_seg.label_spaces import LabelSpace
+from open_set_seg.frame import Frame
 from open_set_seg.messages import (
     decode_camera,
     decode_disparity,
     decode_image,
     decode_right_camera,
     decode_stamp,
-    list_points,
 )
 from open_set_seg.segmenter import OpenSetSegmenter
 from open_set_seg.simulation import StereoFrame
@@ -71,7 +68,8 @@ def play_in_process(
             for done, moment in enumerate(drive, start=1):
                 inputs = _input_messages(moment)
                 result = detector.process(_frame_of(inputs))
-                outputs = _output_messages(moment, result, detector.label_space)
+                draw = partial(draw_overlay, moment.left, result, detector.label_space)
+                outputs = output_messages(result, detector.label_space.unknown_id, draw)
                 _write(writer, inputs, moment.stamp_ns)
                 _write(writer, outputs, moment.stamp_ns + round(result.timings["total"] * 1e9))
                 progress(done)
@@ -105,23 +103,6 @@ def _frame_of(messages: dict[str, Any]) -> Frame:
         range_input=decode_disparity(messages[topics.DISPARITY]),
         right_baseline=decode_right_camera(messages[topics.RIGHT_CAMERA_INFO])[1],
     )
-
-
-def _output_messages(
-    moment: StereoFrame, result: FrameResult, label_space: LabelSpace
-) -> dict[str, Any]:
-    stamp, name = result.stamp_ns, result.frame_id
-    overlay = cv2.cvtColor(draw_overlay(moment.left, result, label_space), cv2.COLOR_RGB2BGR)
-    messages = {
-        topics.SEGMENTATION: building.image(result.prediction.labels, stamp, name),
-        topics.ANOMALY: building.image(result.prediction.anomaly, stamp, name),
-        topics.OVERLAY: building.image(overlay, stamp, name, encoding="bgr8"),
-    }
-    if result.examined:  # an empty list means a clear road, so a frame not examined has none
-        points = list_points(result.obstacles, label_space.unknown_id)
-        dense = bool(np.isfinite(points["z"]).all())
-        messages[topics.OBSTACLE_LIST] = building.point_cloud(points, stamp, name, dense)
-    return messages
 
 
 def _write(writer: BagWriter, messages: dict[str, Any], time_ns: int) -> None:

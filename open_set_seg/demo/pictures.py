@@ -1,9 +1,7 @@
-"""The demo's pictures: four views of a frame side by side with a legend, and the video."""
+"""The demo's pictures: four views of a frame side by side with a legend."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -15,18 +13,11 @@ from open_set_seg.drawing import colour_labels, draw_heatmap
 from open_set_seg.frame import ImageRGB
 from open_set_seg.label_spaces import UNKNOWN_COLOUR, UNKNOWN_NAME, Colour, LabelSpace
 
-# In the order of preference: VP9 plays in browsers and in every current player, H.264 likewise
-# where OpenCV can write it (the registry's builds cannot), MPEG-4 part 2 in players alone.
-CODECS = ("vp09", "avc1", "mp4v")
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BACKGROUND = (24, 24, 28)
 TEXT = (235, 235, 235)
 GAP = 6
 HEAT_STEPS = 64
-
-
-class PictureError(OSError):
-    """A picture or video could not be written."""
 
 
 def draw_panels(frame: RecordedFrame, label_space: LabelSpace) -> ImageRGB:
@@ -46,72 +37,6 @@ def draw_panels(frame: RecordedFrame, label_space: LabelSpace) -> ImageRGB:
         _write_title(canvas, title, left, top, line)
     _draw_legend(canvas, label_space, 2 * height + GAP, line)
     return canvas
-
-
-class Video:
-    """Context manager that writes an MP4 picture by picture, in the first codec that works.
-
-    Attributes:
-        codec: the one in use.
-
-    Raises:
-        PictureError: OpenCV can write none of ``CODECS`` here, or (on leaving) the file cannot be
-            read back whole.
-    """
-
-    def __init__(self, path: Path, size: tuple[int, int], rate_hz: float) -> None:
-        self._path = path
-        # Chroma is subsampled: odd sizes lose their last line.
-        self._width, self._height = (length - length % 2 for length in size)
-        self._rate_hz = rate_hz
-        self._written = 0
-        self.codec = next((codec for codec in CODECS if self._works(codec)), "")
-        if not self.codec:
-            raise PictureError(f"OpenCV can write {path} with none of {', '.join(CODECS)}")
-
-    def write(self, picture: ImageRGB) -> None:
-        """Append an RGB picture (H, W, 3)."""
-        shown = picture[: self._height, : self._width]
-        self._writer.write(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
-        self._written += 1
-
-    def __enter__(self) -> Video:
-        self._writer = self._open(self.codec)
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writer.release()
-        if exc_type is None and self._count_frames() != self._written:
-            raise PictureError(f"{self._path} does not hold the {self._written} pictures written")
-
-    def _open(self, codec: str) -> cv2.VideoWriter:
-        fourcc = cv2.VideoWriter.fourcc(*codec)
-        return cv2.VideoWriter(str(self._path), fourcc, self._rate_hz, (self._width, self._height))
-
-    def _works(self, codec: str) -> bool:
-        """Whether a video of two pictures can be written and read back."""
-        writer = self._open(codec)
-        for level in (0, 255) if writer.isOpened() else ():
-            writer.write(np.full((self._height, self._width, 3), level, np.uint8))
-        writer.release()
-        works = self._count_frames() == 2
-        self._path.unlink(missing_ok=True)
-        return works
-
-    def _count_frames(self) -> int:
-        reader = cv2.VideoCapture(str(self._path))
-        try:
-            count = 0
-            while reader.grab():
-                count += 1
-            return count
-        finally:
-            reader.release()
 
 
 def _write_title(canvas: NDArray[np.uint8], title: str, left: int, top: int, line: int) -> None:

@@ -18,12 +18,13 @@ from tqdm import tqdm
 from open_set_seg.bags import count_messages, topics
 from open_set_seg.checkpoint import DEMO_CHECKPOINT, CheckpointMetadata, read_metadata
 from open_set_seg.demo.in_process import play_in_process
-from open_set_seg.demo.pictures import Video, draw_panels
+from open_set_seg.demo.pictures import draw_panels
 from open_set_seg.demo.recorded import RecordedFrame, read_recorded
 from open_set_seg.demo.tables import format_summary, save_obstacles, summarise
 from open_set_seg.drawing import save_picture
 from open_set_seg.machine import describe_software
 from open_set_seg.simulation import DriveConfig, StereoFrame, render_drive, save_drive
+from open_set_seg.video import Video
 
 MARK = ".open_set_seg_demo"
 BAG, VIDEO, TABLE, SUMMARY, LOGS = "bag", "overlay.mp4", "obstacles.csv", "summary.json", "logs"
