@@ -14,7 +14,6 @@ import argparse
 import copy
 import dataclasses
 import multiprocessing
-import resource
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +26,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from benchmarks.machine import ROOT, save_result
+from open_set_seg.benchmark.memory import peak_mib
 from training.flow import ImageFlow, load_flow
 from training.flow_training import (
     HELD_OUT_USE,
@@ -134,7 +134,7 @@ def measure_flow(recipe: FlowTrainingRecipe, key: str, budget: Budget) -> dict[s
         spent += time.process_time() - started
         step += 1
         if step == budget.steps:
-            peak = _peak_mib()
+            peak = peak_mib()
             bits["after_steps"] = measure_sizes(flow, recipe, budget)
     finished = step == budget.steps
     bits["after_seconds"] = bits["after_steps"] if finished else measure_sizes(flow, recipe, budget)
@@ -142,7 +142,7 @@ def measure_flow(recipe: FlowTrainingRecipe, key: str, budget: Budget) -> dict[s
         "options": dict(recipe.flow.options),
         "parameters": sum(parameter.numel() for parameter in flow.parameters()),
         "seconds_a_step": round(spent / step, 3),
-        "peak_MiB": round(peak),
+        "peak_MiB": peak,
         "steps": step,
         "seconds": round(spent, 1),
         "bits_per_dim": bits,
@@ -235,10 +235,6 @@ def _apart(measure: Any, *arguments: Any) -> dict[str, Any]:
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         result: dict[str, Any] = pool.submit(measure, *arguments).result()
         return result
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import ROOT, save_result
+from open_set_seg.benchmark.memory import peak_mib
 from open_set_seg.metrics import ScoreCounts
 
 FRAME = 1024 * 2048
@@ -127,7 +127,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         result = METHODS[options.child](options.scores, options.pixels)
-        result["peak_memory_MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        result["peak_memory_MiB"] = peak_mib()
         print(json.dumps(result))
         return
     results = {name: _run(name, options) for name in options.methods}

@@ -47,7 +47,7 @@ def _run_alone(
     threads: int,
 ) -> dict[str, float] | str:  # fmt: skip
     torch.set_num_threads(threads)
-    before = _peak_mib()
+    before = peak_mib()
     engine = open_engine(spec, source, device, rgb)
     if isinstance(engine, Absent):
         return engine.reason
@@ -57,13 +57,14 @@ def _run_alone(
         return absent[0].reason
     for _ in range(IMAGES):
         case.run()
-    found = {"resident_MiB": _peak_mib(), "before_MiB": before}
+    found = {"resident_MiB": peak_mib(), "before_MiB": before}
     if device.type == "cuda":
         found["device_MiB"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     return found
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """The largest resident memory of this process so far."""
     # On Linux ru_maxrss starts at the memory of the process that started this one.
     for line in _status_lines():
         if line.startswith("VmHWM:"):
