@@ -70,10 +70,11 @@ LAYERS = {
     "export": 9,
     "bags": 9,
     "benchmark": 9,
-    "ros": 10,
+    "doctor": 10,
+    "ros": 11,
     "demo": 10,
     "processing": 10,
-    "cli": 11,
+    "cli": 12,
 }
 # simulation and drawing know the data and the camera geometry, nothing of the network.
 RESTRICTED = {

@@ -14,7 +14,18 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from open_set_seg import __version__
-from open_set_seg.cli import bag, benchmark, calibrate, certify, demo, detect, export, fit, info
+from open_set_seg.cli import (
+    bag,
+    benchmark,
+    calibrate,
+    certify,
+    demo,
+    detect,
+    doctor,
+    export,
+    fit,
+    info,
+)
 
 EXIT_FAILED = 2
 VERBS: dict[str, Any] = {
@@ -27,6 +38,7 @@ VERBS: dict[str, Any] = {
     "export": export,
     "certify": certify,
     "benchmark": benchmark,
+    "doctor": doctor,
 }
 # Package whose import failed -> the extra that brings it.
 EXTRAS = {
