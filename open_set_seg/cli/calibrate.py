@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from open_set_seg.calibration import Band, Conditions, FrameStatistic, Threshold, Unit
     from open_set_seg.cli.calibration_frames import FrameSource
     from open_set_seg.detector import DetectorConfig, ObstacleDetector
+    from open_set_seg.monitoring import DriftReference, ReferenceFrames
 
 HELP = "find a threshold with a promise about false alarms"
 DESCRIPTION = (
@@ -78,16 +79,22 @@ def run(options: argparse.Namespace) -> int:
     if not labelled:
         _refuse_hopeless(options, source)
     detector, network = _open_detector(options)
-    threshold, unexamined = (
-        _from_labels(options, detector, source)
-        if labelled
-        else _from_frames(options, detector, source, bands)
-    )
+    reference: DriftReference | None = None
+    if labelled:  # with unknown objects: not what the robot usually sees
+        threshold, unexamined = _from_labels(options, detector, source)
+    else:
+        threshold, unexamined, reference = _from_frames(options, detector, source, bands)
     calibration = Calibration(
-        threshold, _conditions(detector), source.description, network, unexamined, today()
+        threshold,
+        _conditions(detector),
+        source.description,
+        network,
+        unexamined,
+        today(),
+        drift_reference=reference,
     )
     save_calibration(output, calibration)
-    print_lines(_describe(threshold, unexamined))
+    print_lines(_describe(threshold, unexamined) | _describe_reference(reference))
     print(calibration.promise)
     print(f"wrote {output}")
     return 0
@@ -98,15 +105,18 @@ def _from_frames(
     detector: ObstacleDetector,
     source: FrameSource,
     bands: list[Band],
-) -> tuple[Threshold, int]:
+) -> tuple[Threshold, int, DriftReference | None]:
     from open_set_seg.calibration import calibrate_threshold, statistic_of_result
     from open_set_seg.cli.reporting import watch
 
     statistics: list[FrameStatistic] = []
+    usual = _collect_usual(detector, source)
     unexamined = 0
     for one in watch(source, "calibrating"):
+        result = detector.process(one.frame)
+        usual.add(result.prediction, one.frame.stamp_ns, one.recording)
         found = statistic_of_result(
-            detector.process(one.frame),
+            result,
             detector.label_space,
             detector.config.obstacles,
             bands,
@@ -128,7 +138,17 @@ def _from_frames(
         shortest=options.segment_frames,
         bands=bands,
     )
-    return threshold, unexamined
+    return threshold, unexamined, usual.reference()
+
+
+def _collect_usual(detector: ObstacleDetector, source: FrameSource) -> ReferenceFrames:
+    """Takes pictures as they come, and frames of a video as far apart as drift is judged."""
+    from open_set_seg.monitoring import DriftConfig, ReferenceFrames
+    from open_set_seg.segmenter import OpenSetSegmenter
+
+    segmenter = detector.segmenter
+    assert isinstance(segmenter, OpenSetSegmenter)
+    return ReferenceFrames(segmenter.threshold, DriftConfig().interval_s if source.video else 0.0)
 
 
 def _from_labels(
@@ -236,3 +256,9 @@ def _describe(threshold: Threshold, unexamined: int) -> dict[str, str]:
             found = f"threshold {band.threshold:.6g}"
         lines[f"{band.near:g} to {band.far:g} m"] = f"{found} ({band.samples} samples)"
     return lines
+
+
+def _describe_reference(reference: DriftReference | None) -> dict[str, str]:
+    if reference is None:
+        return {"drift": "cannot be judged by so few frames, or by those with unknown objects"}
+    return {"drift": f"is judged by {len(reference.values)} of the frames"}

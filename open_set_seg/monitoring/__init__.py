@@ -9,6 +9,7 @@ from open_set_seg.monitoring.camera_health import (
 from open_set_seg.monitoring.drift import DriftMonitor
 from open_set_seg.monitoring.drift_report import DriftConfig, DriftedStatistic, DriftReport
 from open_set_seg.monitoring.ground_plane import GroundPlane, fit_ground_plane
+from open_set_seg.monitoring.reference import ReferenceFrames
 from open_set_seg.monitoring.states import State, worst_state
 from open_set_seg.monitoring.summaries import (
     STATISTICS,
@@ -38,6 +39,7 @@ __all__ = [
     "GroundPlane",
     "HealthReading",
     "HealthReport",
+    "ReferenceFrames",
     "ScoreSummary",
     "State",
     "Visibility",
