@@ -6,9 +6,11 @@ A recording appears under its name only when it is whole: messages go into a fol
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -59,6 +61,8 @@ class BagWriter:
         storage: ``mcap`` or ``sqlite3``.
         compression: ``message`` or ``file`` as rosbag2 has them, ``chunk`` for MCAP's own.
         latched: topics that a player offers to subscribers that come late (transient local).
+        durable: have everything on the disk before the recording gets its name, so that it is
+            whole after a loss of power, too.
 
     Raises:
         BagError: ``path`` exists already, or SQLite with compressed chunks.
@@ -70,6 +74,7 @@ class BagWriter:
         storage: Storage = "mcap",
         compression: Compression = "none",
         latched: Collection[str] = (),
+        durable: bool = False,
     ) -> None:
         if (storage, compression) == ("sqlite3", "chunk"):
             raise BagError("SQLite has no chunks to compress: take message or file")
@@ -77,6 +82,7 @@ class BagWriter:
         self._plugin = STORAGE_PLUGINS[storage]
         self._compression = COMPRESSION_MODES[compression]
         self._latched = frozenset(latched)
+        self._durable = durable
         self._connections: dict[str, Any] = {}
         self._refuse_existing()
 
@@ -104,6 +110,10 @@ class BagWriter:
             raise BagError(f"{topic} carries {connection.msgtype}, not {type_name}")
         self._writer.write(connection, stamp_ns, cdr)
 
+    def describe(self, key: str, text: str) -> None:
+        """Put a text into ``custom_data`` of the recording's ``metadata.yaml``."""
+        self._writer.set_custom_data(key, text)
+
     def __enter__(self) -> BagWriter:
         self._refuse_existing()
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,13 +138,31 @@ class BagWriter:
     ) -> None:
         try:
             if exc_type is None:
-                self._writer.close()
-                self._refuse_existing()
-                (self._scratch / self._path.name).rename(self._path)
+                self._finish()
             else:
-                self._writer.abort()
+                self._abort()
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _finish(self) -> None:
+        try:
+            self._writer.close()
+        except BaseException:
+            self._abort()
+            raise
+        self._refuse_existing()
+        finished = self._scratch / self._path.name
+        if self._durable:
+            for path in (*finished.iterdir(), finished):
+                _force_to_disk(path)
+        finished.rename(self._path)
+        if self._durable:
+            _force_to_disk(self._path.parent)
+
+    def _abort(self) -> None:
+        # On a full disk, closing a file fails as well: what counts is the first error.
+        with suppress(OSError):
+            self._writer.abort()
 
     def _refuse_existing(self) -> None:
         if self._path.exists():
@@ -147,3 +175,11 @@ class BagWriter:
         return self._writer.add_connection(
             topic, type_name, typestore=TYPESTORE, offered_qos_profiles=offered
         )
+
+
+def _force_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
