@@ -6,6 +6,7 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
+    ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
@@ -15,7 +16,8 @@ from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+
+from open_set_seg.bags.replay import find_rosbag2, rosbag2_command
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,8 +26,10 @@ PLAYER_ARGUMENTS = {
     "rate": ("1.0", float, "How many times faster than recorded."),
     "loop": ("false", bool, "Start again after the last message."),
     "start_offset": ("0.0", float, "Seconds of the recording to skip."),
-    "clock": ("true", bool, "Publish the recording's time on /clock; the detector follows it."),
+    "duration": ("0.0", float, "Seconds of the recording to play; 0: to its end."),
+    "start_paused": ("false", bool, "Wait before the first message."),
 }
+CLOCK_HZ = 100.0
 INPUTS = ("image", "camera_info", "disparity", "depth", "right_camera_info")
 
 
@@ -44,23 +48,28 @@ def list_input_topics(context):
     return [*topics.values(), f"{topics['image']}/compressed", beside_the_image]
 
 
+def read_values(context):
+    """The player's parameters in their types."""
+    values = {"bag": LaunchConfiguration("bag").perform(context)}
+    for name, (_, kind, _) in PLAYER_ARGUMENTS.items():
+        text = LaunchConfiguration(name).perform(context)
+        values[name] = text.lower() == "true" if kind is bool else kind(text)
+    follows = LaunchConfiguration("clock").perform(context) == "true"
+    values["clock_hz"] = CLOCK_HZ if follows else 0.0
+    values["topics"] = LaunchConfiguration("topics").perform(context).split()
+    values["topics"] = values["topics"] or list_input_topics(context)
+    return values
+
+
 def start_player(context):
-    chosen = LaunchConfiguration("topics").perform(context).split()
-    player = Node(
-        package="open_set_seg",
-        executable="player",
-        output="screen",
-        parameters=[
-            {
-                "bag": ParameterValue(LaunchConfiguration("bag"), value_type=str),
-                "topics": chosen or list_input_topics(context),
-                **{
-                    name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                    for name, (_, kind, _) in PLAYER_ARGUMENTS.items()
-                },
-            }
-        ],
-    )
+    chosen = LaunchConfiguration("player").perform(context)
+    values = read_values(context)
+    if chosen == "rosbag2" or (chosen == "auto" and find_rosbag2()):
+        player = ExecuteProcess(cmd=rosbag2_command(**values), output="screen")
+    else:
+        player = Node(
+            package="open_set_seg", executable="player", output="screen", parameters=[values]
+        )
     stop = OnProcessExit(target_action=player, on_exit=[Shutdown(reason="the recording is over")])
     return [player, RegisterEventHandler(stop)]
 
@@ -72,6 +81,18 @@ def generate_launch_description():
             "topics",
             default_value="",
             description="Topics to play, separated by spaces; empty: the detector's inputs.",
+        ),
+        DeclareLaunchArgument(
+            "clock",
+            default_value="true",
+            choices=["true", "false"],
+            description="Publish the recording's time on /clock; the detector follows it.",
+        ),
+        DeclareLaunchArgument(
+            "player",
+            default_value="auto",
+            choices=["auto", "rosbag2", "own"],
+            description="ros2 bag play, this package's player, or (auto) the first that there is.",
         ),
         *(
             DeclareLaunchArgument(name, default_value=default, description=text)

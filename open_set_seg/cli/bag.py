@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from open_set_seg.cli import bag_play
 from open_set_seg.cli.bag_sources import SOURCES
 
-HELP = "make recordings (rosbag2) of stored data sets"
+HELP = "make recordings (rosbag2) of stored data sets, and play them"
 DESCRIPTION = "Works on recordings (rosbag2: MCAP or SQLite) without a ROS installation."
 
 
@@ -18,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb = verbs.add_parser(name, help=source.help, description=source.description)
         source.add_arguments(verb)
         verb.set_defaults(run_bag=source.run)
+    play = verbs.add_parser("play", help=bag_play.HELP, description=bag_play.DESCRIPTION)
+    bag_play.add_arguments(play)
+    play.set_defaults(run_bag=bag_play.run)
 
 
 def run(options: argparse.Namespace) -> int:

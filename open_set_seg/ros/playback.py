@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 
+from open_set_seg.resources import find_resource
 from open_set_seg.ros.parameters import Parameter
 
 SettingsType = TypeVar("SettingsType")
@@ -22,6 +24,7 @@ SettingsType = TypeVar("SettingsType")
 # How long a wait may keep Python from seeing a signal.
 LONGEST_SPIN_S = 0.05
 DELIVERY_S = 0.5
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 # Subscriptions of one node are discovered one after the other.
 SETTLING_S = 0.5
 
@@ -55,6 +58,10 @@ class Pacer:
         while (remaining := due - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=min(remaining, LONGEST_SPIN_S))
 
+    def attend(self) -> None:
+        """Answer what waits for an answer, without waiting for more."""
+        self._executor.spin_once(timeout_sec=0)
+
     def wait_for_subscribers(
         self, publishers: Iterable[Publisher], wanted: int, timeout_s: float
     ) -> None:
@@ -71,9 +78,18 @@ class Pacer:
         if self._spin_while(
             lambda: not any(p.get_subscription_count() for p in publishers), timeout_s
         ):
-            self.wait_until(time.monotonic() + SETTLING_S)
+            self._settle(publishers)
         else:
             self._warn_of_starting("no subscriber", timeout_s)
+
+    def _settle(self, publishers: Sequence[Publisher]) -> None:
+        """Spin until no subscriber has come or gone for a moment."""
+        counts, since = [0], time.monotonic()
+        while time.monotonic() < since + SETTLING_S:
+            now = [publisher.get_subscription_count() for publisher in publishers]
+            if now != counts:
+                counts, since = now, time.monotonic()
+            self._executor.spin_once(timeout_sec=LONGEST_SPIN_S)
 
     def _spin_while(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
@@ -97,6 +113,16 @@ class Pacer:
             publisher.wait_for_all_acked(Duration(nanoseconds=round(remaining * 1e9)))
 
 
+def take_large_messages() -> None:
+    """Let Fast DDS carry whole images in shared memory, unless the user has a profile already.
+
+    Without it most large messages that are published best effort are lost; see
+    config/fastdds.xml.
+    """
+    if not any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        os.environ[PROFILE_VARIABLES[0]] = str(find_resource("config/fastdds.xml"))
+
+
 def run_executable(name: str, play: Callable[[], None], arguments: Sequence[str] | None) -> int:
     """Run the body of an executable between ``rclpy.init`` and shutdown.
 
@@ -109,6 +135,7 @@ def run_executable(name: str, play: Callable[[], None], arguments: Sequence[str]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
+        take_large_messages()
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         play()
     except KeyboardInterrupt:

@@ -79,7 +79,7 @@ def test_the_clock_follows_the_recording(tmp_path, bag):
     with listening() as listener:
         listener.subscribe(Image, "/image")
         listener.subscribe(Clock, "/clock", qos=QoSProfile(depth=200))
-        with start(tmp_path, bag=bag, clock=True) as player:
+        with start(tmp_path, bag=bag, clock_hz=100.0) as player:
             assert listener.spin_until(lambda: player.exit_code is not None)
         times = [c.clock.sec * 10**9 + c.clock.nanosec for c in listener.messages("/clock")]
     assert times == sorted(times)
