@@ -1,0 +1,40 @@
+"""Recordings of short simulated drives, and a small untrained network that sees something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from untrained import save_untrained
+
+from open_set_seg.bags import BagWriter
+from open_set_seg.demo.in_process import input_messages
+from open_set_seg.processing import ProcessConfig
+from open_set_seg.simulation import DriveConfig, StereoFrame, render_drive
+
+WIDTH, HEIGHT, RATE_HZ = 160, 96, 5.0
+
+
+def render(frames: int, seed: int = 1_000_000) -> list[StereoFrame]:
+    config = DriveConfig(seed=seed, frames=frames, rate_hz=RATE_HZ, width=WIDTH, height=HEIGHT)
+    return list(render_drive(config, workers=1))
+
+
+def write_bag(path: Path, drive: list[StereoFrame], storage: str = "mcap") -> Path:
+    with BagWriter(path, storage) as bag:
+        for moment in drive:
+            for topic, message in input_messages(moment).items():
+                bag.write(topic, moment.stamp_ns, message)
+    return path
+
+
+def config_of(model: Path, **changes) -> ProcessConfig:
+    given = {"device": "cpu", "backend": "pytorch", "threads": 1, **changes}
+    return ProcessConfig(model=model, **given)
+
+
+def save_model(folder: Path, drive: list[StereoFrame]) -> Path:
+    return save_untrained(folder / "model.safetensors", drive[0].left)
+
+
+def silent(_: int) -> None:
+    """Progress that nobody watches."""
