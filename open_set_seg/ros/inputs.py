@@ -112,6 +112,11 @@ class Inputs:
         """The newest CameraInfo, or None."""
         return self._camera_info
 
+    @property
+    def right_camera_message(self) -> Any:
+        """The newest CameraInfo of the right camera, or None."""
+        return self._right_info
+
     def decode(self, pair: Pair[Any, Any]) -> tuple[Frame, tuple[Problem, ...]]:
         """The frame of a pair, with what is wrong with everything but its image.
 
