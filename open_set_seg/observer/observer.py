@@ -128,6 +128,18 @@ class Observer:
         """The threshold in use, where it is from, and what it is worth."""
         return OperatingPoint.choose(self._config.detector.threshold, self._calibration)
 
+    def check(self, config: ObserverConfig) -> None:
+        """Refuse a configuration under which the calibration does not hold; from any thread.
+
+        Raises:
+            CalibrationError: it does not.
+        """
+        if self._calibration is not None:
+            segmenter: Any = getattr(self._detector, "segmenter", None)
+            if not isinstance(segmenter, OpenSetSegmenter):
+                raise TypeError("a calibration belongs to a detector with an OpenSetSegmenter")
+            check_conditions(self._calibration, segmenter, config.detector)
+
     def reconfigure(self, config: ObserverConfig) -> None:
         """Use another configuration from now on.
 
@@ -180,11 +192,7 @@ class Observer:
         return Observation(replace(result, timings=timings), missing, visibility, health, drift)
 
     def _adopt(self, config: ObserverConfig) -> None:
-        if self._calibration is not None:
-            segmenter: Any = getattr(self._detector, "segmenter", None)
-            if not isinstance(segmenter, OpenSetSegmenter):
-                raise TypeError("a calibration belongs to a detector with an OpenSetSegmenter")
-            check_conditions(self._calibration, segmenter, config.detector)
+        self.check(config)
         point = OperatingPoint.choose(config.detector.threshold, self._calibration)
         self._detector.reconfigure(replace(config.detector, threshold=point.threshold))
         self._tracker.reconfigure(config.tracking or TrackingConfig())

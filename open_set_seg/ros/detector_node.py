@@ -1,14 +1,16 @@
 """DetectorNode: the wiring between subscriptions, detector and publishers.
 
-``configure``, ``activate``, ``deactivate`` and ``cleanup`` are the steps of a managed node; the
-class works on any rclpy node, so a lifecycle node only has to call them.
+``configure``, ``activate``, ``deactivate`` and ``cleanup`` are the steps of a managed node, which
+``lifecycle`` drives. They may run in another thread than the executor's.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold
@@ -21,22 +23,28 @@ from open_set_seg.ros.inputs import Inputs
 from open_set_seg.ros.loading import (
     DetectorFactory,
     LoadedDetector,
-    build_detector_config,
+    build_observer,
+    build_observer_config,
     load_detector,
 )
 from open_set_seg.ros.messages import MessageError, VisionMessages, import_vision_messages
 from open_set_seg.ros.outputs import Outputs, Publication
 from open_set_seg.ros.pairing import Pair
-from open_set_seg.ros.parameters import convert_values, declare_parameters
+from open_set_seg.ros.parameters import ParameterError, convert_values, declare_parameters
 from open_set_seg.ros.reporting import Reporter
 from open_set_seg.ros.settings import PARAMETERS, Settings, build_settings
 from open_set_seg.ros.statistics import FrameStatistics, ProblemLog
+from open_set_seg.ros.watching import describe_watching
 from open_set_seg.ros.worker import FrameSlot, InferenceThread
+
+if TYPE_CHECKING:
+    from open_set_seg.observer import Observation, Observer
 
 _REPORT_PERIOD_S = 1.0
 # Missing inputs have words of their own: topic, publishers, stamps. The detector knows none of it.
 _REPORTED_AS_SILENCE = frozenset({"camera.missing", "range.missing"})
 _NAMES = frozenset(parameter.name for parameter in PARAMETERS)
+_AT_CONFIGURE = frozenset(parameter.name for parameter in PARAMETERS if not parameter.live)
 
 
 class Interrupted(Exception):
@@ -70,19 +78,28 @@ class DetectorNode:
         self.statistics = FrameStatistics()
         self.problems = ProblemLog(self._write_log)
         self._slot: FrameSlot[Any, Any] = FrameSlot(self._settings.pairing)
-        self._inputs = Inputs(node, self._slot, self._settings)
+        self._create_inputs()
         self._outputs = Outputs(node, vision or import_vision_messages())
-        self._reporter = Reporter(node, self._inputs, self._slot, self.statistics, self.problems)
         self._thread: InferenceThread[Any, Any] | None = None
         self._loaded: LoadedDetector | None = None
+        self._observer: Observer | None = None
         self._active = False
-        self._timer: Any = None
+        # Steady time: with use_sim_time, ROS timers stand still as long as no clock is published,
+        # which is when reports are needed most. Never destroyed while the node lives: the executor
+        # may be looking at it.
+        self._timer = node.create_timer(
+            _REPORT_PERIOD_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._timer.cancel()
+        # Held while a frame or a report goes out, so that nothing does after ``deactivate``.
+        self._publishing, self._reporting = threading.Lock(), threading.Lock()
+        self._settling = threading.Lock()  # held while settings change
         node.add_on_set_parameters_callback(self._on_set_parameters)
         self._jumps = node.get_clock().create_jump_callback(
             JumpThreshold(
                 min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
             ),
-            post_callback=lambda _: self._slot.reset(),
+            post_callback=lambda _: self._forget(),
         )
 
     @property
@@ -97,8 +114,10 @@ class DetectorNode:
             Interrupted: the context was shut down meanwhile.
             Exception: whatever the loading raised.
         """
-        self._slot.open()
-        self._thread = InferenceThread(self._slot, self._load, self._process)
+        with self._settling:
+            self._create_inputs()
+            self._slot.open()
+            self._thread = InferenceThread(self._slot, self._load, self._process)
         self._thread.start()
         while not self._thread.loaded.wait(0.05):
             if not self._node.context.ok():
@@ -109,44 +128,50 @@ class DetectorNode:
 
     def activate(self) -> None:
         """Begin to listen and to report."""
-        self._active = True
+        self._forget()
         self._inputs.subscribe()
         topics = ", ".join(entry.topic for entry in self._inputs.all)
         self._node.get_logger().info(f"listening to {topics}")
         self._reporter.begin()
-        # Steady time: with use_sim_time, ROS timers stand still as long as no clock is published,
-        # which is when reports are needed most.
-        self._timer = self._node.create_timer(
-            _REPORT_PERIOD_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._active = True
+        self._timer.reset()
 
     def deactivate(self) -> None:
         """Stop listening; the frame in progress is not published."""
-        self._active = False
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
-            self._timer = None
+        with self._publishing, self._reporting:
+            self._active = False
+        self._timer.cancel()
         self._inputs.unsubscribe()
         self._slot.reset()
 
     def cleanup(self) -> None:
         """Stop the inference thread and let the detector and the publishers go."""
-        self._active = False
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
-        self._loaded = None
+        self._loaded = self._observer = None
         self._outputs.close()
 
+    def _create_inputs(self) -> None:
+        self._inputs = Inputs(self._node, self._slot, self._settings)
+        self._reporter = Reporter(
+            self._node, self._inputs, self._slot, self.statistics, self.problems
+        )
+
     def _load(self) -> None:
-        self._loaded = self._build_detector(self._settings)
-        self._applied = self._settings
-        self._reporter.describe_detector(self._loaded)
+        settings = self._settings
+        loaded = self._build_detector(settings)
+        observer = build_observer(loaded, settings)
+        with self._settling:  # parameters may have changed meanwhile
+            self._settings.obstacles.check_classes(loaded.label_space)
+            observer.check(build_observer_config(self._settings))
+            self._applied, self._loaded, self._observer = settings, loaded, observer
+        self._reporter.describe_detector(loaded, observer)
         if not self._node.context.ok():
             return  # shut down meanwhile: nobody can be told
         self._node.get_logger().info(
-            f"{self._loaded.model} ({self._loaded.model_hash}), score {self._loaded.score}: "
-            f"{self._loaded.describe_device()}"
+            f"{loaded.model} ({loaded.model_hash}), score {loaded.score}: "
+            f"{loaded.describe_device()}"
         )
 
     def _process(self, pair: Pair[Any, Any]) -> None:
@@ -165,38 +190,37 @@ class DetectorNode:
                 self._node.get_logger().debug(traceback.format_exc())
 
     def _process_frame(self, pair: Pair[Any, Any]) -> None:
-        settings, loaded = self._settings, self._loaded
+        settings, loaded, observer = self._settings, self._loaded, self._observer
         assert loaded is not None
+        assert observer is not None
         if self._too_old(pair, settings):
             return
         if settings is not self._applied:
-            loaded.detector.reconfigure(build_detector_config(settings))
+            observer.reconfigure(build_observer_config(settings))
             self._applied = settings
         begin = time.perf_counter()
         frame, problems = self._inputs.decode(pair)
         decoded = time.perf_counter()
-        result = loaded.detector.process(frame)
+        observation = observer.observe(frame)
         detected = time.perf_counter()
-        if not self._active:
-            return
-        self._outputs.publish(
-            Publication(
-                header=pair.image.header,
-                frame=frame,
-                result=result,
-                camera_message=self._inputs.camera_message,
-                label_space=loaded.label_space,
-                settings=settings,
-            )
+        publication = Publication(
+            header=pair.image.header,
+            frame=frame,
+            observation=observation,
+            camera_message=self._inputs.camera_message,
+            label_space=loaded.label_space,
+            settings=settings,
         )
+        with self._publishing:
+            if not self._active:
+                return
+            self._outputs.publish(publication)
         published = time.perf_counter()
-        for problem in (*problems, *result.problems):
-            if problem.code not in _REPORTED_AS_SILENCE:
-                self._note(problem)
+        self._note_problems(observation, problems)
         self.statistics.finish_frame(
-            result.examined,
+            observation.result.examined,
             {
-                **result.timings,
+                **observation.result.timings,
                 "wait": pair.waited_s,
                 "decode": decoded - begin,
                 "detector": detected - decoded,
@@ -205,6 +229,22 @@ class DetectorNode:
             },
             time.monotonic(),
         )
+
+    def _note_problems(self, observation: Observation, decoding: Sequence[Problem]) -> None:
+        """Log and count what was wrong with a frame; the reporter shows the newest frame's."""
+        for problem in (*decoding, *observation.result.problems):
+            if problem.code not in _REPORTED_AS_SILENCE:
+                self._note(problem)
+        for problem in describe_watching(observation):
+            self._note(problem)
+        self._reporter.see(observation, time.monotonic())
+
+    def _forget(self) -> None:
+        """Time jumped, or nothing was heard for a while: nothing seen before helps."""
+        self._slot.reset()
+        observer = self._observer
+        if observer is not None:
+            observer.reset()
 
     def _too_old(self, pair: Pair[Any, Any], settings: Settings) -> bool:
         limit = settings.max_input_age_s
@@ -227,26 +267,41 @@ class DetectorNode:
             logger.warning(text)
 
     def _report(self) -> None:
+        with self._reporting:
+            if self._active:
+                self._publish_report()
+
+    def _publish_report(self) -> None:
         self._outputs.publish_diagnostics(self._reporter.build(self._settings))
         loaded = self._loaded
         if loaded is not None and self._reporter.ticks % 5 == 1:
-            threshold = self._settings.threshold
             self._outputs.publish_label_info(
                 self._node.get_clock().now().to_msg(),
                 loaded.label_space,
-                loaded.threshold if threshold is None else threshold,
+                self._reporter.threshold,
             )
 
     def _on_set_parameters(self, parameters: list[Any]) -> Any:
         """Check a change and take it over; it takes effect between two frames."""
         named = {entry.name: entry.value for entry in parameters if entry.name in _NAMES}
-        try:
-            values = self._values | convert_values(PARAMETERS, named)
-            settings = build_settings(values)
-            if self._loaded is not None:
-                settings.obstacles.check_classes(self._loaded.label_space)
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self._values, self._settings = values, settings
+        with self._settling:
+            try:
+                values = self._values | convert_values(PARAMETERS, named)
+                settings = build_settings(values)
+                self._check_change(settings, named)
+            except ValueError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            self._values, self._settings = values, settings
         self._slot.reconfigure(settings.pairing)
         return SetParametersResult(successful=True)
+
+    def _check_change(self, settings: Settings, named: Mapping[str, Any]) -> None:
+        late = sorted(_AT_CONFIGURE & named.keys())
+        if late and self._thread is not None:
+            raise ParameterError(
+                f"{', '.join(late)} can only be changed while the node is unconfigured: "
+                "deactivate and clean it up first"
+            )
+        if self._loaded is not None and self._observer is not None:
+            settings.obstacles.check_classes(self._loaded.label_space)
+            self._observer.check(build_observer_config(settings))

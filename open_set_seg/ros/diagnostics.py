@@ -12,6 +12,7 @@ from rclpy.node import Node
 from open_set_seg.ros.inputs import Input
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+STALE = DiagnosticStatus.STALE
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from open_set_seg.drawing import draw_heatmap, draw_overlay
-from open_set_seg.frame import Frame, FrameResult
+from open_set_seg.frame import Frame, FrameResult, Obstacle
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.ros.messages import (
     VisionMessages,
@@ -33,10 +33,16 @@ from open_set_seg.ros.messages import (
 )
 from open_set_seg.ros.qos import allow_overrides
 from open_set_seg.ros.settings import Settings
+from open_set_seg.ros.watching import build_visibility
+from open_set_seg.tracking import TrackedObstacle
+
+if TYPE_CHECKING:
+    from open_set_seg.observer import Observation
 
 DIAGNOSTICS = "/diagnostics"
 LABEL_INFO = "~/label_info"
 DETECTIONS = "~/obstacles"
+VISIBILITY = "~/visibility"
 
 
 TOPICS: dict[str, Any] = {
@@ -51,6 +57,7 @@ TOPICS: dict[str, Any] = {
     "~/obstacles/markers": MarkerArray,
     "~/points": PointCloud2,
     "~/camera_info": CameraInfo,
+    VISIBILITY: DiagnosticArray,
     DIAGNOSTICS: DiagnosticArray,
 }
 
@@ -66,10 +73,21 @@ class Publication:
 
     header: Any
     frame: Frame
-    result: FrameResult
+    observation: Observation
     camera_message: Any
     label_space: LabelSpace
     settings: Settings
+
+    @property
+    def result(self) -> FrameResult:
+        """Of the detector, with ids and states."""
+        return self.observation.result
+
+    def marked(self) -> FrameResult:
+        """The result with the obstacles alone that a costmap shall mark."""
+        if self.settings.watching.marked_states == "all":
+            return self.result
+        return replace(self.result, obstacles=tuple(filter(_is_believed, self.result.obstacles)))
 
     def scaled(self, pixels: NDArray[Any], interpolation: int) -> NDArray[Any]:
         """``pixels`` (H, W[, C]) at the published size."""
@@ -111,7 +129,13 @@ class Outputs:
         return publisher is not None and publisher.get_subscription_count() > 0
 
     def publish(self, item: Publication) -> None:
-        """Everything that one frame gives, for topics with listeners: obstacles first."""
+        """Everything that one frame gives, for topics with listeners: obstacles first.
+
+        What an empty list is worth goes out before the list, and whether somebody listens or not:
+        no list is ever without it.
+        """
+        name = self._node.get_fully_qualified_name()
+        self._send(VISIBILITY, build_visibility(item.header, name, item.observation))
         self._publish_obstacles(item)
         self._publish_images(item)
         self._publish_geometry(item)
@@ -174,7 +198,8 @@ class Outputs:
             self._send("~/obstacles/markers", build_markers(item.header, result.obstacles))
         placeable = result.range_map is not None and result.camera is not None
         if (placeable or not result.obstacles) and self.wanted("~/obstacles/points"):
-            self._send("~/obstacles/points", build_obstacle_points(item.header, result, unknown))
+            message = build_obstacle_points(item.header, item.marked(), unknown)
+            self._send("~/obstacles/points", message)
 
     def _publish_geometry(self, item: Publication) -> None:
         result, camera = item.result, item.result.camera
@@ -201,3 +226,8 @@ class Outputs:
             QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=durability),
             qos_overriding_options=allow_overrides(),
         )
+
+
+def _is_believed(obstacle: Obstacle) -> bool:
+    """Confirmed, or without a state because nothing is tracked."""
+    return not isinstance(obstacle, TrackedObstacle) or obstacle.state == "confirmed"

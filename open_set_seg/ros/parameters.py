@@ -33,7 +33,9 @@ class Parameter:
         text: description, with unit.
         low, high: inclusive range of numbers.
         choices: allowed strings; empty: any.
-        live: whether it can be changed while the node runs.
+        live: whether a change takes effect at once; else it is read when the node is configured
+            and can only be changed while it is not.
+        fixed: read once, when the process starts.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Parameter:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     live: bool = True
+    fixed: bool = False
 
     def convert(self, value: Any) -> Any:
         """``value`` in the parameter's type; an integer is taken for a double.
@@ -75,11 +78,15 @@ class Parameter:
 
     def describe(self) -> ParameterDescriptor:
         """The descriptor that ``ros2 param describe`` shows."""
+        constraints = [f"one of {', '.join(self.choices)}"] if self.choices else []
+        if self.fixed:
+            constraints.append("read when the process starts")
+        elif not self.live:
+            constraints.append("read when the node is configured")
         descriptor = ParameterDescriptor(
             description=self.text,
-            additional_constraints=(f"one of {', '.join(self.choices)}" if self.choices else "")
-            or ("" if self.live else "read when the node starts"),
-            read_only=not self.live,
+            additional_constraints="; ".join(constraints),
+            read_only=self.fixed,
             dynamic_typing=True,
         )
         if math.isfinite(self.low) and math.isfinite(self.high):

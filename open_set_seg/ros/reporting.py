@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.node import Node
 
@@ -23,7 +24,15 @@ from open_set_seg.ros.inputs import Input, Inputs
 from open_set_seg.ros.loading import LoadedDetector
 from open_set_seg.ros.settings import Settings
 from open_set_seg.ros.statistics import FrameStatistics, ProblemLog
+from open_set_seg.ros.watching import (
+    build_frame_statuses,
+    build_stale_statuses,
+    build_threshold_status,
+)
 from open_set_seg.ros.worker import FrameSlot
+
+if TYPE_CHECKING:
+    from open_set_seg.observer import Observation, Observer
 
 
 class Reporter:
@@ -44,11 +53,25 @@ class Reporter:
         self._frames: dict[str, int] = {}
         self._pairs: dict[str, int] = {}
         self._loaded: LoadedDetector | None = None
+        self._observer: Observer | None = None
+        self._seen: tuple[Observation, float] | None = None
         self.ticks = 0
 
-    def describe_detector(self, loaded: LoadedDetector) -> None:
-        """Tell which detector is in use."""
-        self._loaded = loaded
+    def describe_detector(self, loaded: LoadedDetector, observer: Observer) -> None:
+        """Tell which detector is in use, and what watches it."""
+        self._loaded, self._observer = loaded, observer
+
+    def see(self, observation: Observation, now: float) -> None:
+        """Take the newest frame's observation; from the inference thread."""
+        self._seen = observation, now
+
+    @property
+    def threshold(self) -> float:
+        """The one in use; NaN until there is a detector."""
+        if self._loaded is None or self._observer is None:
+            return math.nan
+        chosen = self._observer.operating_point.threshold
+        return self._loaded.threshold if chosen is None else chosen
 
     def begin(self) -> None:
         """The node listens from now on."""
@@ -70,6 +93,7 @@ class Reporter:
             *(build_input_status(name, report) for report in reports),
             self._pairing_status(name, settings, now),
             self._problem_status(name),
+            *self._watching_statuses(name, settings, now),
         ]
         return build_array(self._node.get_clock().now().to_msg(), statuses)
 
@@ -119,19 +143,32 @@ class Reporter:
         elif new.get("not_examined"):
             level, text = WARN, f"{text}; frames without visible road are not examined"
         loaded = self._loaded
-        own = loaded.threshold if loaded else None
         values = {
             "device": loaded.describe_device() if loaded else "",
             "model": loaded.model if loaded else "",
             "model_hash": loaded.model_hash if loaded else "",
             "score": loaded.score if loaded else "",
-            "threshold": own if settings.threshold is None else settings.threshold,
+            "threshold": self.threshold,
             "rate_hz": f"{rate:.2f}",
             "missing": ", ".join(missing),
             **{key: counts.get(key, 0) for key in _FRAME_COUNTS},
             **format_times(self._statistics.times()),
         }
         return build_status(f"{name}: detector", level, text, values)
+
+    def _watching_statuses(self, name: str, settings: Settings, now: float) -> list[Any]:
+        """The newest frame's, unless it is so old that it says nothing of the present."""
+        seen, age_s = None, None
+        if self._seen is not None:
+            age_s = now - self._seen[1]
+            seen = self._seen[0] if age_s <= settings.input_timeout_s else None
+        statuses = []
+        if self._observer is not None:
+            point, drift = self._observer.operating_point, seen.drift if seen else None
+            statuses.append(build_threshold_status(name, point, self.threshold, drift))
+        if seen is None:
+            return [*statuses, *build_stale_statuses(name, age_s)]
+        return [*statuses, *build_frame_statuses(name, seen)]
 
     def _pairing_status(self, name: str, settings: Settings, now: float) -> Any:
         counts = self._slot.snapshot()

@@ -1,7 +1,7 @@
 """The detector node's parameters, and the settings that are made of them.
 
 ``range.x``, ``ground.x`` and ``obstacles.x`` are the fields of RangeConfig, GroundConfig and
-ObstacleConfig.
+ObstacleConfig; what watches the stream of frames is in ``watching_parameters``.
 """
 
 from __future__ import annotations
@@ -15,15 +15,26 @@ from open_set_seg.ground import GroundConfig
 from open_set_seg.obstacles import ObstacleConfig
 from open_set_seg.ros.pairing import PairingConfig
 from open_set_seg.ros.parameters import Parameter, ParameterError
+from open_set_seg.ros.watching_parameters import (
+    CALIBRATION_OFF,
+    WATCHING_PARAMETERS,
+    WatchingSettings,
+    build_watching,
+)
 from open_set_seg.stereo import RangeConfig
 
 _RANGE, _OBSTACLES, _GROUND = RangeConfig(), ObstacleConfig(), GroundConfig()
 
 PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        "autostart", True,
+        "Configure and activate by itself; false: wait for a lifecycle manager.", fixed=True,
+    ),
     Parameter("model", "", "Model file (docs/models.md); empty: the demo checkpoint.", live=False),
     Parameter(
         "score", "",
-        "Anomaly score; empty: the checkpoint's own. Another one needs a threshold.", live=False,
+        "Anomaly score; empty: the checkpoint's own. Another one needs a threshold, or the "
+        "calibration's file.", live=False,
     ),
     Parameter("device", "auto", "auto, cpu, cuda or cuda:N.", live=False),
     Parameter(
@@ -67,7 +78,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("jpeg_quality", 80, "Quality of ~/overlay/compressed.", 1, 100),
     Parameter(
         "threshold", -1.0,
-        "Anomaly above which a pixel is unknown, 0 to 1; -1: the checkpoint's own.", -1.0, 1.0,
+        "Anomaly above which a pixel is unknown, 0 to 1; -1: the calibration's, without one the "
+        "checkpoint's own.", -1.0, 1.0,
     ),
     Parameter("range.min_range", _RANGE.min_range, "Nearest distance believed, m.", 0.01, 1000.0),
     Parameter("range.max_range", _RANGE.max_range, "Farthest distance believed, m.", 0.1, 10000.0),
@@ -126,6 +138,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "obstacles.min_valid_share", _OBSTACLES.min_valid_share,
         "Smallest share of pixels with range for a distance.", 0.0, 1.0,
     ),
+    *WATCHING_PARAMETERS,
 )  # fmt: skip
 
 
@@ -133,6 +146,7 @@ PARAMETERS: tuple[Parameter, ...] = (
 class Settings:
     """All parameters, checked and in the form in which the node uses them."""
 
+    autostart: bool = True
     model: str = ""
     score: str = ""
     device: str = "auto"
@@ -150,6 +164,7 @@ class Settings:
     range: RangeConfig = field(default_factory=RangeConfig)
     ground: GroundConfig = field(default_factory=GroundConfig)
     obstacles: ObstacleConfig = field(default_factory=ObstacleConfig)
+    watching: WatchingSettings = field(default_factory=WatchingSettings)
 
 
 def build_settings(values: Mapping[str, Any]) -> Settings:
@@ -164,15 +179,17 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
     threshold = full["threshold"]
     if -1.0 < threshold < 0.0:
         raise ParameterError(f"threshold = {threshold!r} must be -1 or in [0, 1]")
-    if full["score"] and threshold < 0.0:
+    named = full["calibration"] not in ("auto", CALIBRATION_OFF)
+    if full["score"] and threshold < 0.0 and not named:
         raise ParameterError(
-            f"score = {full['score']!r} needs a threshold in [0, 1]: only the checkpoint's own "
-            "score, for which score is left empty, brings one"
+            f"score = {full['score']!r} needs a threshold in [0, 1], or the file of its "
+            "calibration: only the checkpoint's own score, for which score is left empty, brings "
+            "a threshold"
         )
     groups: dict[str, dict[str, Any]] = {"range": {}, "ground": {}, "obstacles": {}}
     for name, value in full.items():
         group, dot, key = name.partition(".")
-        if dot:
+        if dot and group in groups:
             groups[group][key] = value
     expects_range = full["range_source"] != "none"
     try:
@@ -187,6 +204,7 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
             range=RangeConfig(**groups["range"]),
             ground=GroundConfig(**groups["ground"]),
             obstacles=ObstacleConfig(**groups["obstacles"]),
+            watching=build_watching(full),
         )
     except ValueError as error:
         raise ParameterError(str(error)) from None
@@ -200,6 +218,6 @@ def _read_size(text: str) -> tuple[int, int]:
 
 
 _PLAIN = (
-    "model", "score", "device", "precision", "backend", "image_transport", "range_source",
-    "max_input_age_s", "input_timeout_s", "output_scale", "jpeg_quality",
+    "autostart", "model", "score", "device", "precision", "backend", "image_transport",
+    "range_source", "max_input_age_s", "input_timeout_s", "output_scale", "jpeg_quality",
 )  # fmt: skip

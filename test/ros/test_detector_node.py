@@ -17,8 +17,6 @@ from node_harness import (
     make_stamp,
     wait_until,
 )
-from rclpy.context import Context
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -29,8 +27,7 @@ from visualization_msgs.msg import MarkerArray
 
 from open_set_seg.frame import DepthMap, DisparityMap, Frame
 from open_set_seg.label_spaces import STREETHAZARDS
-from open_set_seg.ros.detector_node import DetectorNode
-from open_set_seg.ros.loading import LoadedDetector
+from open_set_seg.observer import Observer
 from open_set_seg.ros.messages import build_jpeg
 from open_set_seg.ros.outputs import Outputs, Publication
 from open_set_seg.ros.settings import Settings
@@ -162,6 +159,9 @@ def test_where_vision_msgs_is_installed_its_topics_are_served():
         def create_publisher(self, kind, topic, qos, **_):
             return Publisher(topic)
 
+        def get_fully_qualified_name(self) -> str:
+            return "/detector"
+
     outputs = Outputs(StandIn(), VISION)
     outputs.open()
     outputs.publish_label_info(make_stamp(5), STREETHAZARDS, 0.25)
@@ -170,8 +170,8 @@ def test_where_vision_msgs_is_installed_its_topics_are_served():
     assert info.header.stamp == make_stamp(5)
     fake, frame = FakeDetector(), Frame(np.zeros((16, 32, 3), np.uint8))
     for fake.examined, fake.obstacles in [(True, True), (True, False), (False, False)]:
-        result = fake.process(frame)
-        outputs.publish(Publication(Header(), frame, result, None, STREETHAZARDS, Settings()))
+        seen = Observer(fake).observe(frame)
+        outputs.publish(Publication(Header(), frame, seen, None, STREETHAZARDS, Settings()))
     assert [len(array.detections) for array in published["~/obstacles"]] == [1, 0]
 
 
@@ -368,52 +368,6 @@ def test_steps_of_a_managed_node_can_be_walked_twice(run_node):
     assert running.count("processed") == 2
 
 
-def test_a_lifecycle_node_is_the_same_code():
-    context = Context()
-    context.init()
-    fake = FakeDetector()
-
-    class Managed(LifecycleNode):
-        def __init__(self) -> None:
-            super().__init__(
-                "managed", context=context, automatically_declare_parameters_from_overrides=True
-            )
-            self.detector = DetectorNode(
-                self,
-                lambda _: LoadedDetector(
-                    fake, STREETHAZARDS, lambda: "a fake", "fake", "0", 0.5, "jsd"
-                ),
-            )
-
-        def on_configure(self, state):
-            self.detector.configure()
-            return super().on_configure(state)
-
-        def on_activate(self, state):
-            self.detector.activate()
-            return super().on_activate(state)
-
-        def on_deactivate(self, state):
-            self.detector.deactivate()
-            return super().on_deactivate(state)
-
-        def on_cleanup(self, state):
-            self.detector.cleanup()
-            return super().on_cleanup(state)
-
-    node = Managed()
-    topic = f"{node.get_namespace()}image"
-    for _ in range(2):
-        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        assert node.count_subscribers(topic) == 0
-        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-        assert node.count_subscribers(topic) == 1
-        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
-        assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
-    node.destroy_node()
-    context.try_shutdown()
-
-
 def test_an_error_inside_the_detector_costs_one_frame(run_node):
     running = run_node()
     running.connect()
@@ -454,7 +408,8 @@ def test_parameters_are_retuned_between_two_frames(run_node):
         ("range.max_range", 0.2, "min_range < max_range"),
         ("ground.mode", "none", "hull, off"),
         ("obstacles.known_classes", ["tank"], "tank"),
-        ("model", "other.safetensors", "read-only"),
+        ("model", "other.safetensors", "while the node is unconfigured"),
+        ("autostart", False, "read-only"),
         ("treshold", 0.5, "undeclared"),
     ],
 )

@@ -31,7 +31,8 @@ def test_every_parameter_is_described_and_its_default_is_legal(row):
     assert row.convert(row.default) == row.default
     descriptor = row.describe()
     assert descriptor.description == row.text
-    assert descriptor.read_only == (not row.live)
+    assert descriptor.read_only == row.fixed
+    assert ("configured" in descriptor.additional_constraints) == (not row.live)
     if isinstance(row.default, float) or type(row.default) is int:
         bounds = (*descriptor.floating_point_range, *descriptor.integer_range)
         assert [(b.from_value, b.to_value) for b in bounds] == [(row.low, row.high)]
