@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.highlevel import AnyReader
 
 from open_set_seg.bags.decoding import BagFrame, FrameDecoder, FrameTopics
 from open_set_seg.bags.writing import TYPESTORE, BagError
@@ -28,8 +28,10 @@ def open_bag(path: Path | str) -> Iterator[AnyReader]:
     try:
         reader = AnyReader([Path(path)], default_typestore=TYPESTORE)
         reader.open()
-    except (AnyReaderError, OSError) as error:
-        raise BagError(f"{path} is not a whole recording: {error}") from None
+    # Damaged bytes reach decompressors, SQLite and the library's own parser: anything comes.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BagError(f"{path} is not a whole recording: {reason}") from None
     try:
         yield reader
     finally:

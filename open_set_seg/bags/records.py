@@ -34,10 +34,11 @@ def read_records(
             record = next(records, None)
         # Damaged bytes reach decompressors, SQLite and the parser of the library: anything comes.
         except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             after = (last_ns - bag.start_time) / NANOSECONDS
             raise BagError(
                 f"{bag.paths[0]} is damaged after {after:.3f} s "
-                f"({read} messages could be read): {error or type(error).__name__}"
+                f"({read} messages could be read): {reason}"
             ) from None
         if record is None:
             return

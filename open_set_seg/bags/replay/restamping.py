@@ -18,6 +18,7 @@ from open_set_seg.messages import NANOSECONDS
 HEADER = "std_msgs/msg/Header"
 ENCAPSULATION = 4  # bytes before the message; alignment counts from behind them
 REMEMBERED = 1000
+LIMIT = 2**31 * NANOSECONDS  # what a stamp's 32 bits of seconds hold
 _SIZES = {
     "bool": 1, "byte": 1, "char": 1, "octet": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2,
     "int32": 4, "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
@@ -116,7 +117,8 @@ class Restamper:
     whatever happened to the pace in between. The stamp 0 means "no time" and stays.
 
     Args:
-        new_stamp: the new time for an old one, nanoseconds.
+        new_stamp: the new time for an old one, nanoseconds; one that a stamp cannot hold is not
+            taken.
     """
 
     def __init__(self, places: HeaderPlaces, new_stamp: Callable[[int], int]) -> None:
@@ -149,7 +151,8 @@ class Restamper:
         if old not in self._known:
             if len(self._known) >= REMEMBERED:
                 del self._known[next(iter(self._known))]
-            self._known[old] = self._new_stamp(old)
+            new = self._new_stamp(old)
+            self._known[old] = new if -LIMIT <= new < LIMIT else old
         return self._known[old]
 
 
