@@ -10,7 +10,10 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from open_set_seg.ros.lifecycle import ManagedDetector
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -38,53 +41,42 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(args: Sequence[str] | None, stop: threading.Event) -> int:
     import rclpy
 
-    from open_set_seg.ros.detector_node import DetectorNode, Interrupted
+    from open_set_seg.ros.lifecycle import ManagedDetector, describe_error
 
-    node: Any = None
-    detector: DetectorNode | None = None
+    node: ManagedDetector | None = None
+    failure: Exception | None = None
     try:
         rclpy.init(args=args)
         if stop.is_set():
             return 0
-        node = rclpy.create_node("detector", automatically_declare_parameters_from_overrides=True)
-        detector = DetectorNode(node)
-        detector.configure()
-        detector.activate()
+        node = ManagedDetector()
         _spin(node)
-    except Interrupted:
-        return 0
+        failure = node.failure
     except Exception as error:
-        if stop.is_set():
-            return 0
-        print(f"detector: {_describe(error)}", file=sys.stderr)
-        return 1
+        failure = error
     finally:
-        if detector is not None:
-            detector.deactivate()
-            detector.cleanup()
         if node is not None:
+            node.close()
             node.destroy_node()
         rclpy.try_shutdown()
-    return 0
+    if failure is None or stop.is_set():
+        return 0
+    print(f"detector: {describe_error(failure)}", file=sys.stderr)
+    return 1
 
 
-def _spin(node: Any) -> None:
+def _spin(node: ManagedDetector) -> None:
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
+        node.start()
         executor.spin()
     except ExternalShutdownException:
         pass
     finally:
         executor.shutdown()
-
-
-def _describe(error: Exception) -> str:
-    """One line, with the type where the text alone would not explain itself."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from detector_processes import STAND_IN, Process
 from node_harness import Running
 
 
@@ -18,3 +21,24 @@ def run_node():
     yield start
     for running in started:
         running.stop()
+
+
+@pytest.fixture
+def start_process(tmp_path):
+    started: list[Process] = []
+
+    def start(*arguments: str, load_s: float = 0.0, process_s: float = 0.0, real: bool = False):
+        script = STAND_IN.format(
+            harness=str(Path(__file__).parent), load_s=load_s, process_s=process_s
+        )
+        command = ["-m", "open_set_seg.ros.node"] if real else ["-c", script]
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Process(folder, [*command, *arguments]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.child.poll() is None:
+            process.child.kill()
+            process.child.wait()
