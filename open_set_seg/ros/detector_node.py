@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold
@@ -23,7 +23,8 @@ from open_set_seg.ros.inputs import Inputs
 from open_set_seg.ros.loading import (
     DetectorFactory,
     LoadedDetector,
-    build_detector_config,
+    build_observer,
+    build_observer_config,
     load_detector,
 )
 from open_set_seg.ros.messages import MessageError, VisionMessages, import_vision_messages
@@ -33,7 +34,11 @@ from open_set_seg.ros.parameters import ParameterError, convert_values, declare_
 from open_set_seg.ros.reporting import Reporter
 from open_set_seg.ros.settings import PARAMETERS, Settings, build_settings
 from open_set_seg.ros.statistics import FrameStatistics, ProblemLog
+from open_set_seg.ros.watching import describe_watching
 from open_set_seg.ros.worker import FrameSlot, InferenceThread
+
+if TYPE_CHECKING:
+    from open_set_seg.observer import Observation, Observer
 
 _REPORT_PERIOD_S = 1.0
 # Missing inputs have words of their own: topic, publishers, stamps. The detector knows none of it.
@@ -77,6 +82,7 @@ class DetectorNode:
         self._outputs = Outputs(node, vision or import_vision_messages())
         self._thread: InferenceThread[Any, Any] | None = None
         self._loaded: LoadedDetector | None = None
+        self._observer: Observer | None = None
         self._active = False
         # Steady time: with use_sim_time, ROS timers stand still as long as no clock is published,
         # which is when reports are needed most. Never destroyed while the node lives: the executor
@@ -93,7 +99,7 @@ class DetectorNode:
             JumpThreshold(
                 min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
             ),
-            post_callback=lambda _: self._slot.reset(),
+            post_callback=lambda _: self._forget(),
         )
 
     @property
@@ -122,6 +128,7 @@ class DetectorNode:
 
     def activate(self) -> None:
         """Begin to listen and to report."""
+        self._forget()
         self._inputs.subscribe()
         topics = ", ".join(entry.topic for entry in self._inputs.all)
         self._node.get_logger().info(f"listening to {topics}")
@@ -142,7 +149,7 @@ class DetectorNode:
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
-        self._loaded = None
+        self._loaded = self._observer = None
         self._outputs.close()
 
     def _create_inputs(self) -> None:
@@ -154,10 +161,12 @@ class DetectorNode:
     def _load(self) -> None:
         settings = self._settings
         loaded = self._build_detector(settings)
+        observer = build_observer(loaded, settings)
         with self._settling:  # parameters may have changed meanwhile
             self._settings.obstacles.check_classes(loaded.label_space)
-            self._applied, self._loaded = settings, loaded
-        self._reporter.describe_detector(loaded)
+            observer.check(build_observer_config(self._settings))
+            self._applied, self._loaded, self._observer = settings, loaded, observer
+        self._reporter.describe_detector(loaded, observer)
         if not self._node.context.ok():
             return  # shut down meanwhile: nobody can be told
         self._node.get_logger().info(
@@ -181,22 +190,23 @@ class DetectorNode:
                 self._node.get_logger().debug(traceback.format_exc())
 
     def _process_frame(self, pair: Pair[Any, Any]) -> None:
-        settings, loaded = self._settings, self._loaded
+        settings, loaded, observer = self._settings, self._loaded, self._observer
         assert loaded is not None
+        assert observer is not None
         if self._too_old(pair, settings):
             return
         if settings is not self._applied:
-            loaded.detector.reconfigure(build_detector_config(settings))
+            observer.reconfigure(build_observer_config(settings))
             self._applied = settings
         begin = time.perf_counter()
         frame, problems = self._inputs.decode(pair)
         decoded = time.perf_counter()
-        result = loaded.detector.process(frame)
+        observation = observer.observe(frame)
         detected = time.perf_counter()
         publication = Publication(
             header=pair.image.header,
             frame=frame,
-            result=result,
+            observation=observation,
             camera_message=self._inputs.camera_message,
             label_space=loaded.label_space,
             settings=settings,
@@ -206,13 +216,11 @@ class DetectorNode:
                 return
             self._outputs.publish(publication)
         published = time.perf_counter()
-        for problem in (*problems, *result.problems):
-            if problem.code not in _REPORTED_AS_SILENCE:
-                self._note(problem)
+        self._note_problems(observation, problems)
         self.statistics.finish_frame(
-            result.examined,
+            observation.result.examined,
             {
-                **result.timings,
+                **observation.result.timings,
                 "wait": pair.waited_s,
                 "decode": decoded - begin,
                 "detector": detected - decoded,
@@ -221,6 +229,22 @@ class DetectorNode:
             },
             time.monotonic(),
         )
+
+    def _note_problems(self, observation: Observation, decoding: Sequence[Problem]) -> None:
+        """Log and count what was wrong with a frame; the reporter shows the newest frame's."""
+        for problem in (*decoding, *observation.result.problems):
+            if problem.code not in _REPORTED_AS_SILENCE:
+                self._note(problem)
+        for problem in describe_watching(observation):
+            self._note(problem)
+        self._reporter.see(observation, time.monotonic())
+
+    def _forget(self) -> None:
+        """Time jumped, or nothing was heard for a while: nothing seen before helps."""
+        self._slot.reset()
+        observer = self._observer
+        if observer is not None:
+            observer.reset()
 
     def _too_old(self, pair: Pair[Any, Any], settings: Settings) -> bool:
         limit = settings.max_input_age_s
@@ -251,11 +275,10 @@ class DetectorNode:
         self._outputs.publish_diagnostics(self._reporter.build(self._settings))
         loaded = self._loaded
         if loaded is not None and self._reporter.ticks % 5 == 1:
-            threshold = self._settings.threshold
             self._outputs.publish_label_info(
                 self._node.get_clock().now().to_msg(),
                 loaded.label_space,
-                loaded.threshold if threshold is None else threshold,
+                self._reporter.threshold,
             )
 
     def _on_set_parameters(self, parameters: list[Any]) -> Any:
@@ -279,5 +302,6 @@ class DetectorNode:
                 f"{', '.join(late)} can only be changed while the node is unconfigured: "
                 "deactivate and clean it up first"
             )
-        if self._loaded is not None:
+        if self._loaded is not None and self._observer is not None:
             settings.obstacles.check_classes(self._loaded.label_space)
+            self._observer.check(build_observer_config(settings))

@@ -1,7 +1,7 @@
 """The detector node's parameters, and the settings that are made of them.
 
 ``range.x``, ``ground.x`` and ``obstacles.x`` are the fields of RangeConfig, GroundConfig and
-ObstacleConfig.
+ObstacleConfig; what watches the stream of frames is in ``watching_parameters``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ from open_set_seg.ground import GroundConfig
 from open_set_seg.obstacles import ObstacleConfig
 from open_set_seg.ros.pairing import PairingConfig
 from open_set_seg.ros.parameters import Parameter, ParameterError
+from open_set_seg.ros.watching_parameters import (
+    CALIBRATION_OFF,
+    WATCHING_PARAMETERS,
+    WatchingSettings,
+    build_watching,
+)
 from open_set_seg.stereo import RangeConfig
 
 _RANGE, _OBSTACLES, _GROUND = RangeConfig(), ObstacleConfig(), GroundConfig()
@@ -27,7 +33,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("model", "", "Model file (docs/models.md); empty: the demo checkpoint.", live=False),
     Parameter(
         "score", "",
-        "Anomaly score; empty: the checkpoint's own. Another one needs a threshold.", live=False,
+        "Anomaly score; empty: the checkpoint's own. Another one needs a threshold, or the "
+        "calibration's file.", live=False,
     ),
     Parameter("device", "auto", "auto, cpu, cuda or cuda:N.", live=False),
     Parameter(
@@ -71,7 +78,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("jpeg_quality", 80, "Quality of ~/overlay/compressed.", 1, 100),
     Parameter(
         "threshold", -1.0,
-        "Anomaly above which a pixel is unknown, 0 to 1; -1: the checkpoint's own.", -1.0, 1.0,
+        "Anomaly above which a pixel is unknown, 0 to 1; -1: the calibration's, without one the "
+        "checkpoint's own.", -1.0, 1.0,
     ),
     Parameter("range.min_range", _RANGE.min_range, "Nearest distance believed, m.", 0.01, 1000.0),
     Parameter("range.max_range", _RANGE.max_range, "Farthest distance believed, m.", 0.1, 10000.0),
@@ -130,6 +138,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "obstacles.min_valid_share", _OBSTACLES.min_valid_share,
         "Smallest share of pixels with range for a distance.", 0.0, 1.0,
     ),
+    *WATCHING_PARAMETERS,
 )  # fmt: skip
 
 
@@ -155,6 +164,7 @@ class Settings:
     range: RangeConfig = field(default_factory=RangeConfig)
     ground: GroundConfig = field(default_factory=GroundConfig)
     obstacles: ObstacleConfig = field(default_factory=ObstacleConfig)
+    watching: WatchingSettings = field(default_factory=WatchingSettings)
 
 
 def build_settings(values: Mapping[str, Any]) -> Settings:
@@ -169,15 +179,17 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
     threshold = full["threshold"]
     if -1.0 < threshold < 0.0:
         raise ParameterError(f"threshold = {threshold!r} must be -1 or in [0, 1]")
-    if full["score"] and threshold < 0.0:
+    named = full["calibration"] not in ("auto", CALIBRATION_OFF)
+    if full["score"] and threshold < 0.0 and not named:
         raise ParameterError(
-            f"score = {full['score']!r} needs a threshold in [0, 1]: only the checkpoint's own "
-            "score, for which score is left empty, brings one"
+            f"score = {full['score']!r} needs a threshold in [0, 1], or the file of its "
+            "calibration: only the checkpoint's own score, for which score is left empty, brings "
+            "a threshold"
         )
     groups: dict[str, dict[str, Any]] = {"range": {}, "ground": {}, "obstacles": {}}
     for name, value in full.items():
         group, dot, key = name.partition(".")
-        if dot:
+        if dot and group in groups:
             groups[group][key] = value
     expects_range = full["range_source"] != "none"
     try:
@@ -192,6 +204,7 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
             range=RangeConfig(**groups["range"]),
             ground=GroundConfig(**groups["ground"]),
             obstacles=ObstacleConfig(**groups["obstacles"]),
+            watching=build_watching(full),
         )
     except ValueError as error:
         raise ParameterError(str(error)) from None

@@ -27,6 +27,7 @@ from visualization_msgs.msg import MarkerArray
 
 from open_set_seg.frame import DepthMap, DisparityMap, Frame
 from open_set_seg.label_spaces import STREETHAZARDS
+from open_set_seg.observer import Observer
 from open_set_seg.ros.messages import build_jpeg
 from open_set_seg.ros.outputs import Outputs, Publication
 from open_set_seg.ros.settings import Settings
@@ -158,6 +159,9 @@ def test_where_vision_msgs_is_installed_its_topics_are_served():
         def create_publisher(self, kind, topic, qos, **_):
             return Publisher(topic)
 
+        def get_fully_qualified_name(self) -> str:
+            return "/detector"
+
     outputs = Outputs(StandIn(), VISION)
     outputs.open()
     outputs.publish_label_info(make_stamp(5), STREETHAZARDS, 0.25)
@@ -166,8 +170,8 @@ def test_where_vision_msgs_is_installed_its_topics_are_served():
     assert info.header.stamp == make_stamp(5)
     fake, frame = FakeDetector(), Frame(np.zeros((16, 32, 3), np.uint8))
     for fake.examined, fake.obstacles in [(True, True), (True, False), (False, False)]:
-        result = fake.process(frame)
-        outputs.publish(Publication(Header(), frame, result, None, STREETHAZARDS, Settings()))
+        seen = Observer(fake).observe(frame)
+        outputs.publish(Publication(Header(), frame, seen, None, STREETHAZARDS, Settings()))
     assert [len(array.detections) for array in published["~/obstacles"]] == [1, 0]
 
 
