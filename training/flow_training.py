@@ -110,11 +110,12 @@ def open_images(recipe: FlowTrainingRecipe, ranks: Ranks, progress: bool) -> Cro
     Raises:
         DatasetError: data that are not where the recipe says.
     """
-    data, size, mirror = recipe.data, recipe.crops.size, recipe.crops.mirror
+    data, crops = recipe.data, recipe.crops
+    how = (crops.mirror, crops.short_side)
     if data.sets:
-        return open_crop_set(data.sets, size, mirror, skip_corrupt=data.skip_corrupt)
+        return open_crop_set(data.sets, crops.size, *how, skip_corrupt=data.skip_corrupt)
     scenes = prepare_data(recipe, ranks, progress).training
-    return CropSet(scenes, size, LABEL_SPACES[recipe.label_space].unknown_id, mirror)
+    return CropSet(scenes, crops.size, LABEL_SPACES[recipe.label_space].unknown_id, *how)
 
 
 class Crops:

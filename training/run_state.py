@@ -60,7 +60,8 @@ class RunFolder:
             return
         self.path.mkdir(parents=True, exist_ok=True)
         recipe_file = self.path / "recipe.yaml"
-        if recipe_file.exists():
+        # Without a log it never came to its first step, as where data were missing.
+        if recipe_file.exists() and self._log.exists():
             if not resume:
                 raise RecipeError(f"{self.path} holds a run already; give --resume to continue it")
             if load_recipe(recipe_file) != recipe:

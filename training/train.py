@@ -20,7 +20,7 @@ import torch
 from open_set_seg.backends import choose_device
 from training.flow_training import train_flow
 from training.ranks import Ranks
-from training.recipes import AnyRecipe, FlowTrainingRecipe, load_recipe
+from training.recipes import AnyRecipe, FlowTrainingRecipe, load_recipe, with_data_root
 from training.run_state import RunFolder
 from training.segmentation import train_segmentation
 
@@ -62,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("recipe", type=Path, help="YAML file in config/training")
     parser.add_argument("overrides", nargs="*", help="section.key=value")
+    parser.add_argument(
+        "--data", type=Path, metavar="ROOT", help="folder of the data sets, for the recipe's roots"
+    )
     parser.add_argument("--output", type=Path, help="folder of the run (runs/<name>)")
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     parser.add_argument("--threads", type=int, help="threads of the network's arithmetic")
@@ -72,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     try:
         recipe = load_recipe(options.recipe, options.overrides)
+        if options.data is not None:
+            recipe = with_data_root(recipe, options.data)
         path = train(
             recipe,
             options.output or Path("runs") / recipe.name,

@@ -110,6 +110,27 @@ def test_images_that_are_too_small_are_named():
         crops.load(0, 0)
 
 
+@pytest.mark.parametrize("source", ["sets", "scenes"])
+def test_crops_see_as_much_as_those_of_resized_images(tmp_path, monkeypatch, source):
+    """Ramps of one grey level a pixel: a crop of half the scale steps by two."""
+    ramp = np.repeat(np.arange(96, dtype=np.uint8)[None, :, None], 48, 0).repeat(3, 2)
+    data = {}
+    if source == "sets":
+        place = "training/t1/0.png"
+        save(tmp_path / "train" / "images" / place, ramp)
+        save(tmp_path / "train" / "annotations" / place, np.full((48, 96), 8, np.uint8))
+        data = {"sets": [{"name": "streethazards", "root": str(tmp_path)}]}
+    frames = Frames(count=1)
+    frames.images = [ramp]
+    scenes = TrainingData(frames, ValidationData())
+    monkeypatch.setattr(flow_training, "prepare_data", lambda *arguments: scenes)
+    for short_side, step in ((None, 1), (24, 2)):
+        crops = {"size": 16, "mirror": 0.0, "short_side": short_side}
+        recipe = recipe_of("flow", "unused", **({"data": data} if data else {}), crops=crops)
+        crop = Crops(open_images(recipe, Ranks(), progress=False), recipe).load(0, 0)[0]
+        assert set(np.diff(crop[0].numpy().astype(int), axis=1).ravel()) == {step}
+
+
 def test_no_crop_of_a_data_set_shows_an_outlier(tmp_path):
     """Images whose outliers, and nothing else, are bright: BSB-OOD's flow sees inliers alone."""
     for number in range(3):

@@ -19,7 +19,7 @@ from training import loop, run_state
 from training.loop import Loop, LossError, Losses, Schedule, made_ahead
 from training.optimisers import ScheduledOptimiser
 from training.ranks import Ranks
-from training.recipes import RecipeError
+from training.recipes import RecipeError, load_recipe
 from training.run_state import RunFolder
 
 RECIPE = recipe_of("closed_set", "unused")
@@ -152,12 +152,19 @@ def test_a_state_of_other_parts_is_refused(tmp_path):
 
 
 def test_another_recipe_or_no_resume_is_refused(tmp_path):
-    RunFolder(tmp_path, RECIPE, resume=False)
+    RunFolder(tmp_path, RECIPE, resume=False).load({"slope": Slope()})
     RunFolder(tmp_path, RECIPE, resume=True)
     with pytest.raises(RecipeError, match="holds a run already; give --resume"):
         RunFolder(tmp_path, RECIPE, resume=False)
     with pytest.raises(RecipeError, match="another recipe"):
         RunFolder(tmp_path, recipe_of("closed_set", "unused", seed=4), resume=True)
+
+
+def test_a_run_that_never_began_is_not_in_the_way(tmp_path):
+    RunFolder(tmp_path, RECIPE, resume=False)
+    other = recipe_of("closed_set", "unused", seed=4)
+    assert RunFolder(tmp_path, other, resume=False).load({"slope": Slope()}) == 0
+    assert load_recipe(tmp_path / "recipe.yaml") == other
 
 
 def test_processes_but_the_first_write_nothing(tmp_path):

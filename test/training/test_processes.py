@@ -45,7 +45,7 @@ def two(tmp_path_factory):
     """What ``process_jobs`` leaves behind in a folder, its outputs, and its results by rank."""
     folder = tmp_path_factory.mktemp("two")
     recipe = recipe_of("closed_set", "unused")
-    RunFolder(folder / "taken", recipe, resume=False)
+    RunFolder(folder / "taken", recipe, resume=False).load({})
     (folder / "again.yaml").write_text(yaml.safe_dump(recipe_to_mapping(recipe)))
     port = free_port()
     started = [

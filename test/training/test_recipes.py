@@ -174,6 +174,7 @@ def test_a_value_out_of_range_is_named_with_its_place(key, value, expected):
         ("flow.name", "magic", "one of "),
         ("crops.size", 12, "a multiple of 8"),
         ("crops.size", 0, "a multiple of 8"),
+        ("crops", {"size": 64, "short_side": 63}, "at least size, 64"),
         ("crops.mirror", -0.1, "a probability"),
         ("crops.validation_crops", 0, "at least 1"),
         ("optimisation.learning_rate", -1, "at least 0"),

@@ -16,6 +16,7 @@ from training.recipes.recipe import (
     load_recipe,
     recipe_from_mapping,
     recipe_to_mapping,
+    with_data_root,
 )
 from training.recipes.sections import (
     AugmentationRecipe,
@@ -48,4 +49,5 @@ __all__ = [
     "load_recipe",
     "recipe_from_mapping",
     "recipe_to_mapping",
+    "with_data_root",
 ]

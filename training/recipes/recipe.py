@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from training.recipes.sections import (
     NetworkRecipe,
     OptimisationRecipe,
     ScoreRecipe,
+    SetRecipe,
 )
 
 
@@ -54,16 +56,21 @@ class CropsRecipe:
 
     Attributes:
         size: side, a multiple of 8 pixels.
+        short_side: crops are cut as if images were first resized so that their shorter side is so
+            long; None: from images as they are.
         mirror: probability.
         validation_crops: held-out crops whose bits per dimension are measured.
     """
 
     size: int = 64
+    short_side: int | None = None
     mirror: float = 0.5
     validation_crops: int = 64
 
     def __post_init__(self) -> None:
         require(self.size >= 8 and self.size % 8 == 0, "size", "a multiple of 8")
+        short = self.short_side
+        require(short is None or short >= self.size, "short_side", f"at least size, {self.size}")
         require(0 <= self.mirror <= 1, "mirror", "a probability")
         require(self.validation_crops >= 1, "validation_crops", "at least 1")
 
@@ -127,6 +134,32 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
         RecipeError: unreadable file, unknown key, wrong type, or a value out of range.
     """
     return recipe_from_mapping(read_yaml(path, overrides))
+
+
+def with_data_root(recipe: AnyRecipe, root: str | Path) -> AnyRecipe:
+    """The recipe with its data sets in another place.
+
+    Args:
+        recipe: that reads data sets from the disk.
+        root: in place of every ``root`` of ``data.sets``, ``data.validation`` and
+            ``data.anomalies``: a folder that holds them, or the own folder of the only one.
+
+    Raises:
+        RecipeError: the recipe trains on the simulation.
+    """
+    data = recipe.data
+    require(bool(data.sets), "data.sets", "some, to be found in another folder")
+
+    def move(sets: tuple[SetRecipe, ...]) -> tuple[SetRecipe, ...]:
+        return tuple(dataclasses.replace(one, root=str(root)) for one in sets)
+
+    moved = dataclasses.replace(
+        data,
+        sets=move(data.sets),
+        validation=move(data.validation),
+        anomalies=move(data.anomalies),
+    )
+    return dataclasses.replace(recipe, data=moved)
 
 
 def recipe_from_mapping(content: Mapping[str, Any]) -> AnyRecipe:

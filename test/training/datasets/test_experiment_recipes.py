@@ -28,6 +28,7 @@ from driving_trees import (
 from open_set_seg.checkpoint import load_checkpoint
 from open_set_seg.label_spaces import LABEL_SPACES
 from training.datasets import DATASETS
+from training.datasets.training_sets import open_sources
 from training.flow import load_flow
 from training.loop import Loop
 from training.recipes import load_recipe
@@ -244,6 +245,44 @@ def test_missing_data_show_the_layout_and_the_way_to_get_them(name, tmp_path, mo
     for line in entry.layout.strip().splitlines():
         assert line.strip() in error
     assert "Traceback" not in error
+
+
+def test_data_sets_are_found_in_the_folder_of_the_command_line(workplace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    monkeypatch.setattr("training.train.train", lambda recipe, *_, **__: found.append(recipe))
+    elsewhere = workplace / "data"
+    with pytest.raises(AttributeError):  # nothing was written
+        main([str(RECIPES / "smiyc_nflowjs.yaml"), "--data", str(elsewhere), "--device", "cpu"])
+    (recipe,) = found
+    plain = load_recipe(RECIPES / "smiyc_nflowjs.yaml").data
+    for name in ("sets", "validation", "anomalies"):
+        sets = getattr(recipe.data, name)
+        assert sets
+        assert {Path(each.root) for each in sets} == {elsewhere}
+        assert [(e.name, e.split) for e in sets] == [
+            (e.name, e.split) for e in getattr(plain, name)
+        ]
+        assert len(open_sources(sets)) == len(sets)
+
+
+def test_a_folder_without_the_data_is_named_with_the_layout(tmp_path, monkeypatch, capsys):
+    """And the run that found nothing is not in the way of the next one."""
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(SystemExit) as caught:
+            main([str(RECIPES / "flow_vistas.yaml"), "--data", str(root), "--device", "cpu"])
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert str(root) in error
+        assert DATASETS["vistas"].source in error
+        assert "Expected:" in error
+
+
+def test_scenes_have_no_folder_to_be_found_in(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(RECIPES / "study_flow.yaml"), "--data", str(tmp_path)])
+    assert "data.sets: expected some" in capsys.readouterr().err
 
 
 def test_missing_checkpoints_are_named(workplace, tmp_path, monkeypatch, capsys):
