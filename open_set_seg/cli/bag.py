@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from open_set_seg.cli import bag_play
+from open_set_seg.cli import bag_extract, bag_play
 from open_set_seg.cli.bag_sources import SOURCES
 
 HELP = "make recordings (rosbag2) of stored data sets, and play them"
@@ -22,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     play = verbs.add_parser("play", help=bag_play.HELP, description=bag_play.DESCRIPTION)
     bag_play.add_arguments(play)
     play.set_defaults(run_bag=bag_play.run)
+    extract = verbs.add_parser(
+        "extract", help=bag_extract.HELP, description=bag_extract.DESCRIPTION
+    )
+    bag_extract.add_arguments(extract)
+    extract.set_defaults(run_bag=bag_extract.run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -374,7 +374,7 @@ def test_a_file_size_limit_of_the_system_leaves_no_half_recording(tmp_path):
     """A real error of the kernel in the middle of a file: EFBIG, in a process of its own."""
     script = f"""
 import signal, sys
-sys.path[:0] = [{str(Path(__file__).parent)!r}]
+sys.path[:0] = [{str(Path(__file__).parent.parent)!r}]
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from pathlib import Path
 from incident_frames import *
@@ -407,7 +407,7 @@ with Recording(configure(folder)) as it:
 def test_a_process_that_ends_in_the_middle_leaves_nothing_that_looks_whole(tmp_path, number):
     script = f"""
 import sys, time
-sys.path[:0] = [{str(Path(__file__).parent)!r}]
+sys.path[:0] = [{str(Path(__file__).parent.parent)!r}]
 from pathlib import Path
 from incident_frames import *
 with Recording(configure(Path({str(tmp_path)!r}), after_s=1e6)) as it:
