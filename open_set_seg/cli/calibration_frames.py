@@ -10,13 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from open_set_seg.cli.files import (
-    SECOND_KINDS,
-    Calibration,
-    list_images,
-    read_camera_file,
-    read_file_frames,
-)
+from open_set_seg.cli.files import list_images, read_file_frames
+from open_set_seg.cli.frame_options import TOLERANCE_S, read_range_source, read_topics
 from open_set_seg.cli.sizes import read_size
 from open_set_seg.frame import Frame, LabelImage
 from open_set_seg.simulation import VALIDATION_SEEDS, render_still
@@ -112,14 +107,7 @@ def render_scenes(count: int, width: int, height: int, unknown_objects: bool) ->
 
 
 def _read_pictures(options: argparse.Namespace) -> FrameSource:
-    known = Calibration(
-        camera=read_camera_file(options.camera) if options.camera else None,
-        focal=options.focal,
-        principal_point=tuple(options.principal_point) if options.principal_point else None,
-        baseline=options.baseline,
-    )
-    given = [(kind, getattr(options, kind)) for kind in SECOND_KINDS]
-    second = next((entry for entry in given if entry[1] is not None), None)
+    second, known = read_range_source(options)
     count = sum(len(list_images(source)) for source in options.sources)
 
     def read() -> Iterator[SourceFrame]:
@@ -134,15 +122,14 @@ def _read_pictures(options: argparse.Namespace) -> FrameSource:
 
 
 def _read_recordings(options: argparse.Namespace) -> FrameSource:
-    from open_set_seg.bags import FrameTopics, count_messages, read_frames
+    from open_set_seg.bags import count_messages, read_frames
 
-    names = ("image", "camera_info", "disparity", "depth", "right_camera_info")
-    topics = FrameTopics(**{name: getattr(options, f"{name}_topic") for name in names})
+    topics = read_topics(options)
     count = sum(count_messages(bag, topics.image) for bag in options.sources)
 
     def read() -> Iterator[SourceFrame]:
         for number, bag in enumerate(options.sources):
-            for frame in read_frames(bag, topics, tolerance_s=0.01):
+            for frame in read_frames(bag, topics, TOLERANCE_S):
                 yield SourceFrame(frame, number)
 
     return FrameSource(_name(count, "recorded frames", options.sources), count, True, read)

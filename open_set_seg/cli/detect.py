@@ -9,6 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from open_set_seg.cli.frame_options import (
+    TOLERANCE_S,
+    add_network_arguments,
+    add_range_arguments,
+    add_topic_arguments,
+    read_range_source,
+    read_topics,
+)
+
 if TYPE_CHECKING:
     from open_set_seg.frame import Frame, Obstacle
 
@@ -30,44 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="image, folder of images, or rosbag2 folder")
     parser.add_argument("--output", type=Path, default=Path("detections"), metavar="DIR")
     parser.add_argument("--model", type=Path, metavar="FILE", help="another model (docs/models.md)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--backend",
-        default="auto",
-        metavar="NAME",
-        help="what runs the network: auto, pytorch, openvino or cuda_graph",
-    )
-    parser.add_argument(
-        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"),
-        help="arithmetic of the network; auto is fp32",
-    )  # fmt: skip
-    parser.add_argument(
-        "--score", metavar="NAME",
-        help="instead of the checkpoint's own; needs --threshold (unbounded ones: fitted before)",
-    )  # fmt: skip
+    add_network_arguments(parser, "; needs --threshold (unbounded ones: fitted before)")
     parser.add_argument("--threshold", type=float, help="anomaly above which a pixel is unknown")
     parser.add_argument(
         "--no-ground", action="store_true", help="list what is off the road as well"
     )
-    files = parser.add_argument_group("distances for images")
-    second = files.add_mutually_exclusive_group()
-    second.add_argument("--right", type=Path, metavar="PATH", help="right image(s)")
-    second.add_argument(
-        "--disparity", type=Path, metavar="PATH", help=".npy in pixels, or 16-bit PNG times 256"
-    )
-    second.add_argument(
-        "--depth", type=Path, metavar="PATH", help=".npy in metres, or 16-bit PNG in millimetres"
-    )
-    files.add_argument("--camera", type=Path, metavar="YAML", help="camera_info of the left camera")
-    files.add_argument("--focal", type=float, metavar="PX", help="focal length, pixels")
-    files.add_argument(
-        "--principal-point", type=float, nargs=2, metavar=("CX", "CY"), help="default: the centre"
-    )
-    files.add_argument("--baseline", type=float, metavar="M", help="of the pair, metres")
-    bags = parser.add_argument_group("topics of a recording")
-    for name in ("image", "camera-info", "disparity", "depth", "right-camera-info"):
-        topic = "/right/camera_info" if name.startswith("right") else f"/{name.replace('-', '_')}"
-        bags.add_argument(f"--{name}-topic", default=topic, metavar="TOPIC", help=topic)
+    add_range_arguments(parser, "distances for images")
+    add_topic_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -120,28 +98,13 @@ def _frames(options: argparse.Namespace) -> Iterator[tuple[str, Frame]]:
     if not source.exists():
         raise ValueError(f"{source} does not exist")
     if (source / "metadata.yaml").is_file() or source.suffix in (".mcap", ".db3", ".bag"):
-        from open_set_seg.bags import FrameTopics, read_frames
+        from open_set_seg.bags import read_frames
 
-        topics = FrameTopics(
-            image=options.image_topic,
-            camera_info=options.camera_info_topic,
-            disparity=options.disparity_topic,
-            depth=options.depth_topic,
-            right_camera_info=options.right_camera_info_topic,
-        )
-        recorded = read_frames(source, topics, tolerance_s=0.01)
+        recorded = read_frames(source, read_topics(options), TOLERANCE_S)
         return ((f"{number:06d}", frame) for number, frame in enumerate(recorded))
-    from open_set_seg.cli.files import SECOND_KINDS, Calibration, read_camera_file, read_file_frames
+    from open_set_seg.cli.files import read_file_frames
 
-    calibration = Calibration(
-        camera=read_camera_file(options.camera) if options.camera else None,
-        focal=options.focal,
-        principal_point=tuple(options.principal_point) if options.principal_point else None,
-        baseline=options.baseline,
-    )
-    given = [(kind, getattr(options, kind)) for kind in SECOND_KINDS]
-    second = next((entry for entry in given if entry[1] is not None), None)
-    return read_file_frames(source, second, calibration)
+    return read_file_frames(source, *read_range_source(options))
 
 
 def _row(obstacle: Obstacle, nearest_class: str) -> dict[str, object]:
