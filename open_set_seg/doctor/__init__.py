@@ -2,7 +2,8 @@
 
 Checks look at the machine, at the model file, and at a recording or a live system, and say what to
 do about what they find. Nothing here imports ROS; ``open_set_seg.ros.examination`` takes the
-snapshot of a live system that the same checks judge.
+snapshot of a live system that the same checks judge. ``inputs`` and ``recording`` need OpenCV and
+the rosbags library, so that they are not imported here.
 """
 
 from open_set_seg.doctor.findings import (
@@ -10,6 +11,7 @@ from open_set_seg.doctor.findings import (
     Finding,
     Severity,
     attempt,
+    error,
     findings_to_json,
     sort_findings,
 )
@@ -24,6 +26,7 @@ __all__ = [
     "Severity",
     "Surroundings",
     "attempt",
+    "error",
     "examine_environment",
     "examine_model",
     "findings_to_json",

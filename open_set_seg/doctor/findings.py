@@ -87,7 +87,7 @@ def attempt(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
     found: list[Finding] = []
     try:
         for finding in check():
-            found.append(replace(finding, check=name))
+            found.append(finding if finding.check else replace(finding, check=name))
     except ModuleNotFoundError as missing:
         found.append(replace(_describe_missing(missing), check=name))
     except NotCheckedError as reason:

@@ -1,4 +1,7 @@
-"""All checks by group and name. A new check is a function and a line here."""
+"""The checks of the machine and of the model; ``inputs`` has those of what the detector is fed.
+
+A new check is a function and a line in one of these tables.
+"""
 
 from __future__ import annotations
 
