@@ -13,6 +13,7 @@ training images and 24 out of the 400 others would make both of the paper's numb
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,33 +93,19 @@ def _dataset(
     return PanopticDataset(name, space, files, labels, read_tile)
 
 
-_LAYOUT = """
-    annotations/panoptic_{train,val,test}.json
-    image_{train,val,test}/<n>.tiff
-    panoptic_{train,val,test}/<n>.png
-"""
-_SOURCE = "on request from its author: https://github.com/osmarluiz/BSB-Aerial-Dataset"
-_MARKS = (("annotations/panoptic_*.json", "image_*", "panoptic_*"),)
-_NAMES = ("bsb*",)
 ENTRY = DatasetEntry(
     title="BSB-aerial",
     open=open_bsb,
     splits=SPLITS,
     default_split="test",
-    layout=_LAYOUT,
-    source=_SOURCE,
-    marks=_MARKS,
-    folders=_NAMES,
+    layout="""
+        annotations/panoptic_{train,val,test}.json
+        image_{train,val,test}/<n>.tiff
+        panoptic_{train,val,test}/<n>.png
+    """,
+    source="on request from its author: https://github.com/osmarluiz/BSB-Aerial-Dataset",
+    marks=(("annotations/panoptic_*.json", "image_*", "panoptic_*"),),
+    folders=("bsb*",),
     frames={"train": 3000, "val": 200, "test": 200},
 )
-ENTRY_OOD = DatasetEntry(
-    title="BSB-OOD",
-    open=open_bsb_ood,
-    splits=SPLITS,
-    default_split="test",
-    layout=_LAYOUT,
-    source=_SOURCE,
-    marks=_MARKS,
-    folders=_NAMES,
-    frames={"train": 2840, "test": 184},
-)
+ENTRY_OOD = replace(ENTRY, title="BSB-OOD", open=open_bsb_ood, frames={"train": 2840, "test": 184})

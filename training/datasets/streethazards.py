@@ -11,6 +11,7 @@ In both the background is a class, and it is the sky.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from open_set_seg.label_spaces import STREETHAZARDS, STREETHAZARDS_13
@@ -66,37 +67,23 @@ def list_frames(root: Path, split: str) -> list[PairedFiles]:
     return files
 
 
-_LAYOUT = """
-    train/images/{training,validation}/<town>/*.png
-    train/annotations/{training,validation}/<town>/*.png
-    test/images/test/{t5,t6}/*.png
-    test/annotations/test/{t5,t6}/*.png
-"""
-_SOURCE = (
-    "https://people.eecs.berkeley.edu/~hendrycks/streethazards_train.tar and streethazards_test.tar"
-)
-_MARKS = (("test/images/test",), ("train/images/training",))
-_NAMES = ("street*hazards*",)
-_FRAMES = {"train": 5125, "val": 1031, "test": 1500}
 ENTRY = DatasetEntry(
     title="StreetHazards (12 classes)",
     open=open_streethazards,
     splits=tuple(FOLDERS),
     default_split="test",
-    layout=_LAYOUT,
-    source=_SOURCE,
-    marks=_MARKS,
-    folders=_NAMES,
-    frames=_FRAMES,
+    layout="""
+        train/images/{training,validation}/<town>/*.png
+        train/annotations/{training,validation}/<town>/*.png
+        test/images/test/{t5,t6}/*.png
+        test/annotations/test/{t5,t6}/*.png
+    """,
+    source=(
+        "https://people.eecs.berkeley.edu/~hendrycks/streethazards_train.tar and "
+        "streethazards_test.tar"
+    ),
+    marks=(("test/images/test",), ("train/images/training",)),
+    folders=("street*hazards*",),
+    frames={"train": 5125, "val": 1031, "test": 1500},
 )
-ENTRY_13 = DatasetEntry(
-    title="StreetHazards (13 classes)",
-    open=open_streethazards_13,
-    splits=tuple(FOLDERS),
-    default_split="test",
-    layout=_LAYOUT,
-    source=_SOURCE,
-    marks=_MARKS,
-    folders=_NAMES,
-    frames=_FRAMES,
-)
+ENTRY_13 = replace(ENTRY, title="StreetHazards (13 classes)", open=open_streethazards_13)

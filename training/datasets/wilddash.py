@@ -9,6 +9,7 @@ follow the policy here too. Both ignore *polegroup*, as the 19 classes have no s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from open_set_seg.label_spaces import CITYSCAPES, UNLABELLED
@@ -81,33 +82,19 @@ def _open(name: str, root: Path, policy: Mapping[str, int]) -> Dataset:
     return PanopticDataset(name, CITYSCAPES, files, labels, read_rgb)
 
 
-_LAYOUT = """
-    images/*.jpg
-    panoptic.json
-    panoptic/*.png
-"""
-_SOURCE = "https://wilddash.cc (free registration): wd_public_v2p0.zip"
-_MARKS = (("panoptic.json", "panoptic", "images"),)
-_NAMES = ("wilddash*", "wd_public*")
 ENTRY = DatasetEntry(
     title="WildDash 2",
     open=open_wilddash,
     splits=("train",),
     default_split="train",
-    layout=_LAYOUT,
-    source=_SOURCE,
-    marks=_MARKS,
-    folders=_NAMES,
+    layout="""
+        images/*.jpg
+        panoptic.json
+        panoptic/*.png
+    """,
+    source="https://wilddash.cc (free registration): wd_public_v2p0.zip",
+    marks=(("panoptic.json", "panoptic", "images"),),
+    folders=("wilddash*", "wd_public*"),
     frames={"train": 4256},
 )
-ENTRY_UNIZG = DatasetEntry(
-    title="WildDash 2 (table of Open-set-M2F)",
-    open=open_wilddash_unizg,
-    splits=("train",),
-    default_split="train",
-    layout=_LAYOUT,
-    source=_SOURCE,
-    marks=_MARKS,
-    folders=_NAMES,
-    frames={"train": 4256},
-)
+ENTRY_UNIZG = replace(ENTRY, title="WildDash 2 (table of Open-set-M2F)", open=open_wilddash_unizg)

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from training.divergences import DIVERGENCES
-from training.figures.canvas import BLUE, GREEN, GREY, ORANGE, VERMILION, Dashes, draw_canvas
 from training.figures.document import Figure
 from training.figures.finished_runs import Inputs
+from training.presentation.canvas import BLUE, GREEN, GREY, ORANGE, VERMILION, Dashes, draw_canvas
 
 # The order of the legend: from the steepest to the flattest.
 LOOKS: dict[str, tuple[str, str, Dashes]] = {

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.figures.canvas import DOTS_PER_INCH, draw_canvas
 from training.figures.document import Figure
 from training.figures.finished_runs import Inputs
 from training.flow import ImageFlow
+from training.presentation.canvas import DOTS_PER_INCH, draw_canvas
 from training.randomness import make_generator
 from training.study.measuring.scenes import StudyScene
 

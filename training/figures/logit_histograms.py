@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from open_set_seg.head import ScoreChannel
-from training.figures.canvas import BLUE, VERMILION, draw_canvas
 from training.figures.document import Figure
 from training.figures.finished_runs import Inputs
+from training.presentation.canvas import BLUE, VERMILION, draw_canvas
 from training.study.measuring.answers import Scenes, answer_scenes
 from training.study.measuring.pixel_figures import pixel_figures
 from training.study.measuring.score_pixels import ScorePixels

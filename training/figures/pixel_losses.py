@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from open_set_seg.label_spaces import LABEL_SPACES
 from training.divergences import DIVERGENCES
-from training.figures.canvas import BLUE, ORANGE, VERMILION, Dashes, draw_canvas
 from training.figures.document import Figure
 from training.figures.finished_runs import Inputs, JointRun, first_batches
 from training.flow import ImageFlow
 from training.negatives import build_source
+from training.presentation.canvas import BLUE, ORANGE, VERMILION, Dashes, draw_canvas
 from training.ranks import Ranks
 from training.steps import SegmentationObjective
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training.figures.canvas import BLACK, BLUE, GREEN, VERMILION, draw_canvas
 from training.figures.document import Figure
 from training.figures.finished_runs import Inputs
 from training.figures.plane import (
@@ -16,6 +15,7 @@ from training.figures.plane import (
     train_with_negatives,
 )
 from training.figures.plane_measures import BORDER, PlaneMeasures, measure_plane
+from training.presentation.canvas import BLACK, BLUE, GREEN, VERMILION, draw_canvas
 
 SHOWN_SAMPLES = 300
 _LEVELS = 16

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from made_figures import open_picture
 
-from training.figures import canvas
-from training.figures.canvas import LARGEST_PNG, PictureTooLargeError, draw_canvas
 from training.figures.divergence_curves import LOOKS, draw_divergence_curves, two_class_curve
+from training.presentation import canvas
+from training.presentation.canvas import LARGEST_PNG, PictureTooLargeError, draw_canvas
 
 P = np.linspace(0.02, 0.98, 25)
 Q = 1 - P

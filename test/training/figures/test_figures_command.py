@@ -10,10 +10,10 @@ from made_runs import recipe_of
 
 from training.figures import plane_picture
 from training.figures.__main__ import main
-from training.figures.canvas import LARGEST_PNG
 from training.figures.finished_runs import read_network
 from training.figures.logit_histograms import max_logits
 from training.figures.plane import PlaneSettings
+from training.presentation.canvas import LARGEST_PNG
 from training.study.measuring.scenes import SceneView, prepare_study_scenes
 from training.train import train
 

@@ -6,7 +6,6 @@ another mark for every arm.
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training.presentation.canvas import BLUE, GREEN, GREY, ORANGE, PINK, draw_canvas
 from training.presentation.wording import score_title
 from training.study.page.strata import METRICS, band_title, band_values, bands_of, strata_arms
 from training.study.page.tables import endpoint_heading, ordered_arms
@@ -24,30 +24,10 @@ from training.study.verdicts.differences import best_score, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_DOTS_PER_INCH = 110
 _OTHER = "#6f6f6f"
 # Ours, the control, its best score, likelihood only, noise.
-_LOOKS = (
-    ("#0072B2", "o"),
-    ("#4d4d4d", "s"),
-    ("#CC79A7", "P"),
-    ("#E69F00", "^"),
-    ("#009E73", "D"),
-)
-_STYLE: dict[str, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
+_LOOKS = ((BLUE, "o"), (GREY, "s"), (PINK, "P"), (ORANGE, "^"), (GREEN, "D"))
 
 
 @dataclass(frozen=True)
@@ -105,7 +85,7 @@ def list_lines(study: Study, plan: Plan) -> list[Line]:
 
 def draw_endpoints(study: Study, plan: Plan, lines: Sequence[Line]) -> bytes:
     """The four endpoints: a row an arm, seeds as dots, mean and interval over them."""
-    with _canvas(10.0, 1.0 + 0.36 * len(lines), 4, sharey=True) as (axes, picture):
+    with _panels(10.0, 1.0 + 0.36 * len(lines), 4, sharey=True) as (axes, picture):
         for place, (axis, endpoint) in enumerate(zip(axes, ENDPOINTS, strict=True)):
             for row, line in enumerate(lines):
                 score, seeds = line.score_for(study, endpoint), study.seeds(line.arm)
@@ -130,7 +110,7 @@ def draw_endpoints(study: Study, plan: Plan, lines: Sequence[Line]) -> bytes:
 def draw_tradeoff(study: Study, lines: Sequence[Line]) -> bytes:
     """AP against FPR95 in both regions: means large, seeds small; better is up and left."""
     height = 4.4 + 0.2 * ((len(lines) + 2) // 3)
-    with _canvas(9.0, height, 2) as (axes, picture):
+    with _panels(9.0, height, 2) as (axes, picture):
         for axis, (region, title) in zip(axes, REGION_TITLES.items(), strict=True):
             for line in lines:
                 seeds = study.seeds(line.arm)
@@ -157,7 +137,7 @@ def draw_distances(study: Study, plan: Plan) -> bytes:
     bands = bands_of(study, *pairs[0], "distance")
     looks = {(line.arm, line.score): line for line in list_lines(study, plan)}
     best = next((line for line in looks.values() if not line.score), None)
-    with _canvas(9.0, 3.9, 2) as (axes, picture):
+    with _panels(9.0, 3.9, 2) as (axes, picture):
         for axis, metric in zip(axes, METRICS, strict=True):
             for index, pair in enumerate(pairs):
                 line = looks.get(pair, best)
@@ -190,32 +170,9 @@ def _spread(count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 @contextmanager
-def _canvas(
+def _panels(
     width: float, height: float, panels: int, sharey: bool = False
 ) -> Iterator[tuple[list[Axes], list[bytes]]]:
     """Panels side by side to draw on, and a list that holds the PNG file afterwards."""
-    import matplotlib
-    from matplotlib.figure import Figure as Drawing
-
-    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_STYLE}
-    style.pop("backend", None)
-    picture: list[bytes] = []
-    with matplotlib.rc_context(style):
-        drawing: Figure = Drawing(figsize=(width, height), layout="constrained")
-        axes = drawing.subplots(1, panels, sharey=sharey)
-        yield list(axes), picture
-        picture.append(_small_png(drawing))
-
-
-def _small_png(drawing: Figure) -> bytes:
-    """Few colours are enough for lines and dots, and make a file a third as large."""
-    from PIL import Image
-
-    raw = io.BytesIO()
-    drawing.savefig(raw, format="png", dpi=_DOTS_PER_INCH, facecolor="white",
-                    metadata={"Software": None})  # fmt: skip
-    raw.seek(0)
-    few = Image.open(raw).convert("RGB").quantize(96, dither=Image.Dither.NONE)
-    small = io.BytesIO()
-    few.save(small, format="PNG", optimize=True)
-    return small.getvalue()
+    with draw_canvas(width, height) as (drawing, picture):
+        yield list(drawing.subplots(1, panels, sharey=sharey)), picture

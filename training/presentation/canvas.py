@@ -1,6 +1,6 @@
-"""Pictures in the study's look: small PNG files on white, in colours the colour-blind can tell.
+"""Pictures of the study: small PNG files on white, in colours that the colour-blind can tell apart.
 
-Colours are of Okabe and Ito; sizes and grid are those of the study's plots.
+Colours are those of Okabe and Ito.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Dashes: TypeAlias = str | tuple[int, tuple[float, ...]]
 DOTS_PER_INCH = 110
 LARGEST_PNG = 120_000  # bytes
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-GREY, BLACK = "#4d4d4d", "#000000"
+PINK, GREY, BLACK = "#CC79A7", "#4d4d4d", "#000000"
 _STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
