@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
-from open_set_seg.cli import bag_extract, bag_play
+from open_set_seg.cli import bag_extract, bag_play, bag_process
 from open_set_seg.cli.bag_sources import SOURCES
 
-HELP = "make recordings (rosbag2) of stored data sets, and play them"
+MODULES: dict[str, Any] = {"play": bag_play, "process": bag_process, "extract": bag_extract}
+HELP = "make recordings (rosbag2) of stored data sets, play and process them"
 DESCRIPTION = "Works on recordings (rosbag2: MCAP or SQLite) without a ROS installation."
 
 
@@ -19,14 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb = verbs.add_parser(name, help=source.help, description=source.description)
         source.add_arguments(verb)
         verb.set_defaults(run_bag=source.run)
-    play = verbs.add_parser("play", help=bag_play.HELP, description=bag_play.DESCRIPTION)
-    bag_play.add_arguments(play)
-    play.set_defaults(run_bag=bag_play.run)
-    extract = verbs.add_parser(
-        "extract", help=bag_extract.HELP, description=bag_extract.DESCRIPTION
-    )
-    bag_extract.add_arguments(extract)
-    extract.set_defaults(run_bag=bag_extract.run)
+    for name, module in MODULES.items():
+        verb = verbs.add_parser(name, help=module.HELP, description=module.DESCRIPTION)
+        module.add_arguments(verb)
+        verb.set_defaults(run_bag=module.run)
 
 
 def run(options: argparse.Namespace) -> int:

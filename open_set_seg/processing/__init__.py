@@ -2,7 +2,14 @@
 
 from open_set_seg.processing.config import ProcessConfig
 from open_set_seg.processing.describing import describe_frame
-from open_set_seg.processing.folders import Plan, ProcessingError, plan_tasks, read_run
+from open_set_seg.processing.folders import (
+    Plan,
+    ProcessingError,
+    count_images,
+    plan_tasks,
+    read_run,
+    watch_folder,
+)
 from open_set_seg.processing.network import Network
 from open_set_seg.processing.recording import Task, process_recording
 from open_set_seg.processing.records import (
@@ -29,10 +36,12 @@ __all__ = [
     "Run",
     "Sink",
     "Task",
+    "count_images",
     "describe_frame",
     "plan_tasks",
     "process_recording",
     "read_records",
     "read_run",
+    "watch_folder",
     "work_on",
 ]

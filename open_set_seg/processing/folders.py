@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from open_set_seg.processing.recording import RUN, Task, partial_folders
+from open_set_seg.bags import FrameTopics, count_messages
+from open_set_seg.processing.recording import PARTIAL, RUN, Task
+
+LOCK = ".processing.lock"
 
 
 class ProcessingError(ValueError):
@@ -36,7 +41,7 @@ def plan_tasks(
 ) -> Plan:
     """A folder for every recording, named after it; equal names get a number.
 
-    A recording keeps the folder that it has. What an interrupted run left is removed.
+    A recording keeps the folder that it has.
 
     Args:
         sources: recordings; one that is named twice is taken once.
@@ -62,10 +67,36 @@ def plan_tasks(
             _require_equal(folder, held[folder], path, settings)
             done.append(folder)
             continue
-        for left in partial_folders(folder):
-            shutil.rmtree(left, ignore_errors=True)
         tasks.append(Task(path, folder, settings, fingerprint_recording(path)))
     return Plan(tuple(tasks), tuple(done))
+
+
+@contextmanager
+def watch_folder(output: Path) -> Iterator[None]:
+    """Let nobody else process into a folder; on leaving, what was not finished is removed.
+
+    Raises:
+        ProcessingError: somebody else does.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ProcessingError(f"another process is processing into {output}") from None
+        try:
+            yield
+        finally:
+            for left in output.glob(f".*{PARTIAL}*"):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def count_images(source: Path, topics: FrameTopics) -> int:
+    """How many images a recording says that it holds; 0 where it cannot be read."""
+    try:
+        return count_messages(source, topics.image)
+    except Exception:  # whatever is wrong with it is told when its turn comes
+        return 0
 
 
 def fingerprint_recording(path: Path) -> str:

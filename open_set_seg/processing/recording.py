@@ -91,11 +91,6 @@ def process_recording(task: Task, network: Network, progress: Progress) -> dict[
     return content
 
 
-def partial_folders(folder: Path) -> Iterator[Path]:
-    """What interrupted runs left of a folder."""
-    return folder.parent.glob(f".{_escape(folder.name)}{PARTIAL}*")
-
-
 def _process_frames(
     task: Task, network: Network, scratch: Path, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -164,7 +159,3 @@ def _scratch_folder(folder: Path) -> Iterator[Path]:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _escape(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

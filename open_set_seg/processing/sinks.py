@@ -37,6 +37,7 @@ from open_set_seg.video import Video
 
 VIDEO, BAG = "overlay.mp4", "detections"
 USUAL_RATE_HZ = 10.0  # of a video whose frames have no times to tell it by
+RATES_HZ = (0.1, 240.0)
 
 
 @dataclass(frozen=True)
@@ -232,9 +233,13 @@ def open_sinks(run: Run) -> dict[str, Sink]:
 
 
 def frame_rate(stamps: tuple[int, ...]) -> float:
-    """Images a second by the median of the steps forward; ``USUAL_RATE_HZ`` without any."""
+    """Images a second by the median of the steps forward; ``USUAL_RATE_HZ`` without any.
+
+    To two digits and within ``RATES_HZ``: MPEG-4 counts time in fractions with 16 bits.
+    """
     steps = [after - before for before, after in pairwise(stamps) if after > before]
-    return NANOSECONDS / median(steps) if steps else USUAL_RATE_HZ
+    rate = NANOSECONDS / median(steps) if steps else USUAL_RATE_HZ
+    return round(min(max(rate, RATES_HZ[0]), RATES_HZ[1]), 2)
 
 
 def _input_topics(config: ProcessConfig) -> frozenset[str]:
