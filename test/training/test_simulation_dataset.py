@@ -39,7 +39,7 @@ def test_training_scenes_hold_no_unknown_object(prepared):
 
 def test_what_is_cached_is_not_rendered_again(prepared, monkeypatch):
     cache, dataset = prepared
-    monkeypatch.setattr(simulation, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(simulation, "render_scene", None)
     again = prepare_scenes(cache, SEEDS, VIEW, progress=False)
     np.testing.assert_array_equal(again.load(1)[0], dataset.load(1)[0])
 

@@ -9,10 +9,8 @@ old pictures.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -20,10 +18,10 @@ from typing import BinaryIO, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 import open_set_seg.simulation as simulation
 from open_set_seg.label_spaces import UNLABELLED
+from training.task_pool import run_tasks
 
 Bytes = NDArray[np.uint8]
 AnyView = TypeVar("AnyView")
@@ -117,23 +115,8 @@ def render_missing(
     folder = Path(cache) / view_digest(view)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not path_of(folder, seed).is_file()]
-    hidden = not (progress and missing)
-    with tqdm(total=len(missing), desc="rendering", unit="scene", disable=hidden) as bar:
-        if not workers:
-            for seed in missing:
-                render(folder, seed, view)
-                bar.update()
-        elif missing:
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                jobs = [pool.submit(render, folder, seed, view) for seed in missing]
-                try:
-                    for job in as_completed(jobs):
-                        job.result()
-                        bar.update()
-                except BaseException:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    raise
+    tasks = [(folder, seed, view) for seed in missing]
+    run_tasks(render, tasks, workers, "rendering", progress, unit="scene")
     return folder
 
 

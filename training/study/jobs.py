@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from open_set_seg import __version__
 from open_set_seg.checkpoint import load_checkpoint
@@ -34,6 +31,7 @@ from training.study.measuring.scenes import SceneView, StudyScenes, prepare_stud
 from training.study.results.files import Result, result_path, write_result
 from training.study.results.measurements import Families
 from training.study.results.reading import read_mapping
+from training.task_pool import run_tasks
 from training.train import train
 
 FINAL_ROWS = 3  # of the log, whose means are the final values
@@ -86,8 +84,11 @@ def run_study(work: Work, arms: Sequence[str], seeds: int | None, progress: bool
         for stage, seed in before.values()
         if not (stage.place(work.runs, seed) / stage.file).exists()
     ]
-    _in_parallel(_train_stage, [(work, *one) for one in missing], work.workers, "before", progress)
-    _in_parallel(_make_result, [(work, *one) for one in wanted], work.workers, "arms", progress)
+    for title, function, tasks in (
+        ("before", _train_stage, [(work, *one) for one in missing]),
+        ("arms", _make_result, [(work, *one) for one in wanted]),
+    ):
+        run_tasks(function, tasks, work.workers, title, progress, begin=_use_one_thread)
 
 
 def prepare_scenes(work: Work, study: Study, progress: bool) -> tuple[StudyScenes, StudyScenes]:
@@ -179,25 +180,5 @@ def _short(value: Any) -> Any:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def _in_parallel(
-    function: Any, tasks: Sequence[tuple[Any, ...]], workers: int, title: str, progress: bool
-) -> None:
-    """Call a function on all tasks; one that fails stops the others that have not begun."""
-    if not tasks:
-        return
-    if workers == 0:
-        for task in tqdm(tasks, desc=title, disable=not progress):
-            function(*task)
-        return
-    with (
-        ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool,
-        tqdm(total=len(tasks), desc=title, disable=not progress) as bar,
-    ):
-        jobs = [pool.submit(function, *task) for task in tasks]
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
