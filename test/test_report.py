@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from html_page import PageReader, assert_self_contained
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from open_set_seg.report import (
@@ -229,6 +229,7 @@ def test_the_reader_of_these_tests_finds_what_would_be_loaded():
         assert_self_contained(styled)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(blacklist_categories=("Cs", "Cc")), max_size=30))
 def test_text_of_any_kind_is_shown_and_never_becomes_markup(text):
     table = Table((text, "n"), (Row((Cell(text, note=text), text)),), caption=text)

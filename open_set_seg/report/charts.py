@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from open_set_seg.report.content import Figure, Legend
-from open_set_seg.report.svg import MUTED, QUIET, SLOTS, canvas, colour_of
+from open_set_seg.report.svg import MUTED, QUIET, SLOTS, SMALL, WIDE, canvas, colour_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,6 +90,7 @@ def draw_lines(
     caption: str = "",
     marks: Sequence[Mark] = (),
     legend: bool = True,
+    wide: bool = False,
 ) -> Figure:
     """A chart of lines.
 
@@ -101,6 +102,7 @@ def draw_lines(
         caption: below the chart.
         marks: points and lines to look at.
         legend: whether the figure carries a legend of its own.
+        wide: whether it takes the whole width of the page.
 
     Raises:
         ModuleNotFoundError: matplotlib is missing.
@@ -109,7 +111,7 @@ def draw_lines(
     for one in series:
         if len(one.x) != len(one.y):
             raise ValueError(f"{one.name!r} has {len(one.x)} x and {len(one.y)} y")
-    with canvas(title) as (axes, picture):
+    with canvas(title, (WIDE, 2.9) if wide else SMALL) as (axes, picture):
         set_axes(axes, x, y)
         for one in series:
             colour = colour_of(one.slot)
@@ -127,7 +129,7 @@ def draw_lines(
             )
         _draw_marks(axes, marks)
     names = tuple(one.entry for one in series)
-    return Figure(picture[0], title, caption, names if legend and len(names) > 1 else ())
+    return Figure(picture[0], title, caption, names if legend and len(names) > 1 else (), wide)
 
 
 def draw_steps(

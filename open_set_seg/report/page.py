@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -23,32 +24,48 @@ def render_page(page: Page) -> str:
         ValueError: a picture that is no PNG, JPEG or WebP, or two cards with one anchor.
     """
     try:
-        from jinja2 import Environment, StrictUndefined
         from markupsafe import Markup
+
+        template = _template(_environment())
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "report pages need Jinja2: pip install 'open_set_seg[report]'"
         ) from error
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["cell"] = _as_cell
-    environment.tests["kind"] = _is_kind
-    template = environment.from_string(_read("page.html"))
     taken = [card.anchor for section in page.sections for card in _cards(section.blocks)]
     if len(set(taken)) < len(taken):
         raise ValueError(f"two cards have the anchor {max(taken, key=taken.count)!r}")
     anchors = _anchors([section.title for section in page.sections], taken)
     pairs = zip(anchors, page.sections, strict=True)
     groups = itertools.groupby(pairs, key=lambda pair: pair[1].group)
-    text = template.render(
-        page=page,
-        sections=page.sections,
-        groups=[(group, list(members)) for group, members in groups],
-        style=Markup(_read("page.css")),
-        trusted=Markup,
+    text = str(
+        template.render(
+            page=page,
+            sections=page.sections,
+            groups=[(group, list(members)) for group, members in groups],
+            style=Markup(_read("page.css")),
+            trusted=Markup,
+        )
     )
     return text if text.endswith("\n") else text + "\n"
+
+
+def _environment() -> Any:
+    """Jinja2's class: asked for every time, so that its absence is found out every time."""
+    from jinja2 import Environment
+
+    return Environment
+
+
+@functools.cache
+def _template(environment_class: Any) -> Any:
+    from jinja2 import StrictUndefined
+
+    environment = environment_class(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["cell"] = _as_cell
+    environment.tests["kind"] = _is_kind
+    return environment.from_string(_read("page.html"))
 
 
 def save_page(path: Path, page: Page) -> None:
