@@ -160,11 +160,11 @@ def make_camera_info(
 class Running:
     """A context of its own with a detector node that spins in a thread, and a camera node."""
 
-    def __init__(self, parameters=None, vision=None, arguments=(), camera_qos=None) -> None:
+    def __init__(self, parameters=None, vision=None, arguments=(), detector=None) -> None:
         self.context = Context()
         self.context.init(args=["--ros-args", *arguments] if arguments else None)
         namespace = f"/test_{next(_numbers)}"
-        self.fake = FakeDetector()
+        self.fake = detector or FakeDetector()
         overrides = [Parameter(name, value=value) for name, value in (parameters or {}).items()]
         self.node = Node(
             "detector", context=self.context, namespace=namespace, parameter_overrides=overrides,
