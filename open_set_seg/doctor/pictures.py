@@ -119,7 +119,7 @@ def _check_layout(stream: Stream) -> Iterator[Finding]:
     """Rows that are as long as another number of channels would make them."""
     message = stream.samples[-1]
     encoding = ENCODINGS.get(getattr(message, "encoding", ""))
-    if encoding is None:
+    if encoding is None or int(message.width) <= 0:
         return
     pixel = encoding.channels * np.dtype(encoding.dtype).itemsize
     found, rest = divmod(int(message.step), int(message.width))

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 
 import made_recordings as made
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from made_recordings import FRAMES, PERIOD, START, on, shift_stamps, with_depth, with_disparity
 
 from open_set_seg.bags import building
-from open_set_seg.doctor.inputs import examine_inputs
+from open_set_seg.cli.doctor import _examine_recording
+from open_set_seg.doctor import attempt
+from open_set_seg.doctor.connections import (
+    check_diagnostics,
+    check_qos,
+    check_sizes,
+    check_topics,
+)
+from open_set_seg.doctor.inputs import INPUT_CHECKS, examine_inputs
 from open_set_seg.doctor.recording import examine_recording
+from open_set_seg.doctor.snapshot import (
+    KINDS,
+    Endpoint,
+    Sampler,
+    Snapshot,
+    Status,
+    Stream,
+    choose_topics,
+)
+from open_set_seg.doctor.timing import check_stamps
 
 WANTED = {
     "image": "/image", "camera_info": "/camera_info", "disparity": "/disparity",
@@ -266,3 +290,288 @@ def test_every_fault_is_found_and_nothing_else(tmp_path, moment, name):
 def test_depth_in_its_units_is_fine(tmp_path, moment, unit):
     dtype, encoding, metres = unit
     assert remarks(examine_with(tmp_path, moment, with_depth(metres, dtype, encoding))) == []
+
+
+def test_policies_that_a_replay_would_inherit_are_told(tmp_path, moment):
+    transform = building.static_transforms([], START)
+    records = [*made.drive_records(moment), made.Record("/tf_static", START, transform)]
+    policies = {
+        "/image": (made.BEST_EFFORT, made.VOLATILE),
+        "/tf_static": (made.RELIABLE, made.VOLATILE),
+    }
+    found = remarks(examine(made.write_recording(tmp_path / "bag", records, policies)))
+    assert [(f.check, f.severity) for f in found] == [("qos", "warning"), ("qos", "note")]
+    assert "/tf_static is offered volatile" in found[0].what
+    assert "RViz" in found[1].what
+    policies["/tf_static"] = (made.RELIABLE, made.LATCHED)
+    found = remarks(examine(made.write_recording(tmp_path / "good", records, policies)))
+    assert [f.severity for f in found] == ["note"]
+
+
+def endpoint(node="/camera", kind="K", reliability="reliable", durability="volatile"):
+    return Endpoint(node, kind, reliability, durability)
+
+
+@pytest.mark.parametrize("offered", ["reliable", "best_effort"])
+@pytest.mark.parametrize("kept", ["volatile", "transient_local"])
+@pytest.mark.parametrize("asked", ["reliable", "best_effort"])
+@pytest.mark.parametrize("wanted", ["volatile", "transient_local"])
+def test_who_hears_whom_is_what_dds_says(offered, kept, asked, wanted):
+    # OMG DDS 1.4, 2.2.3: offered must be at least what is asked for.
+    order = ["best_effort", "reliable"], ["volatile", "transient_local"]
+    stream = Stream(
+        "/cloud", "K", (endpoint(reliability=offered, durability=kept),),
+        (endpoint("/rviz", reliability=asked, durability=wanted),),
+    )  # fmt: skip
+    found = [f for f in check_qos(Snapshot("live", others=(stream,))) if f.severity != "ok"]
+    short = [
+        order[0].index(offered) < order[0].index(asked),
+        order[1].index(kept) < order[1].index(wanted),
+    ]
+    assert len(found) == sum(short)
+    assert all(f.severity == "error" and "/rviz hears nothing" in f.what for f in found)
+
+
+def live(**fields):
+    camera = Stream("/image", "sensor_msgs/msg/Image", (endpoint(),), stamps_ns=(1, 2))
+    return Snapshot(
+        "live", {"image": camera}, WANTED, {"/image": "sensor_msgs/msg/Image"}, **fields
+    )
+
+
+def test_a_live_input_without_publisher_names_the_topics_that_there_are():
+    silent = Stream("/image", "sensor_msgs/msg/Image")
+    topics = {"/zed/left/image": "sensor_msgs/msg/Image", "/image": "sensor_msgs/msg/Image"}
+    snapshot = Snapshot("live", {"image": silent}, WANTED, topics)
+    first = next(iter(check_topics(snapshot)))
+    assert (first.severity, "nobody publishes /image" in first.what) == ("error", True)
+    assert "image:=TOPIC" in first.advice
+    assert "/zed/left/image" in first.advice
+
+
+def test_a_published_input_that_is_silent_points_at_the_profile():
+    silent = Stream("/image", "sensor_msgs/msg/Image", (endpoint(),))
+    first = next(iter(check_topics(Snapshot("live", {"image": silent}, WANTED))))
+    assert (first.severity, "nothing came" in first.what) == ("error", True)
+    assert "fastdds.xml" in first.advice
+
+
+def test_two_cameras_on_one_topic_are_told():
+    both = (endpoint("/one"), endpoint("/two"))
+    stream = Stream("/image", "sensor_msgs/msg/Image", both, stamps_ns=(1, 2))
+    found = list(check_topics(Snapshot("live", {"image": stream}, WANTED)))
+    assert any("/one, /two" in f.what and f.severity == "warning" for f in found)
+
+
+def test_a_node_on_simulated_time_needs_a_clock():
+    found = complaints(check_stamps(live(sim_time=True, node="/detector")))
+    assert [(f.severity, "/clock" in f.what) for f in found] == [("error", True)]
+    assert complaints(check_stamps(live(sim_time=True, node="/d", clock_publishers=1))) == []
+
+
+def test_a_simulations_stamps_on_wall_time_are_told():
+    stamps = tuple(range(0, 10**9, 10**8))
+    now = tuple(START + stamp for stamp in stamps)
+    stream = Stream("/image", "sensor_msgs/msg/Image", stamps_ns=stamps[1:], arrivals_ns=now[1:])
+    (found,) = complaints(check_stamps(Snapshot("live", {"image": stream}, sim_time=False)))
+    assert (found.severity, "use_sim_time:=true" in found.advice) == ("warning", True)
+    snapshot = Snapshot("live", {"image": stream}, sim_time=True, clock_publishers=1)
+    assert complaints(check_stamps(snapshot)) == []
+
+
+def test_messages_larger_than_shared_memory_are_told(tmp_path, moment):
+    records = made.drive_records(moment)
+    path = made.write_recording(tmp_path / "bag", records)
+    (found,) = remarks(examine(path, segment_bytes=100_000))
+    assert (found.check, found.severity) == ("message size", "note")
+    stream = Stream("/image", "K", largest_bytes=6_300_000)
+    (found,) = check_sizes(Snapshot("live", {"image": stream}, segment_bytes=512 * 1024))
+    assert (found.severity, "6.3 MB" in found.what) == ("warning", True)
+    assert remarks(examine(path, segment_bytes=None)) == []  # another middleware
+
+
+def test_the_detectors_own_words_are_passed_on():
+    statuses = (Status("/d: input image", 2, "nothing arrives"), Status("/d: detector", 0, "ok"))
+    (found,) = check_diagnostics(live(statuses=statuses))
+    assert (found.severity, "nothing arrives" in found.what) == ("error", True)
+    assert complaints(check_diagnostics(live(statuses=statuses[1:]))) == []
+    (found,) = check_diagnostics(live(node="/d"))
+    assert found.severity == "warning"
+
+
+def test_a_part_of_a_long_recording_is_read_and_said(tmp_path, moment):
+    found = examine_with(tmp_path, moment, seconds=1.0)
+    (said,) = remarks(found)
+    assert (said.check, said.severity) == ("reading", "note")
+    assert "first 1 s of 2 s" in said.what
+    assert any("/image, 10 messages" in f.what for f in found)
+    assert remarks(examine(tmp_path / "bag", seconds=0)) == []
+
+
+def test_a_recording_that_breaks_off_is_judged_up_to_there(tmp_path, moment):
+    path = made.write_recording(tmp_path / "bag", made.drive_records(moment))
+    snapshot = replace(examine_recording(path, WANTED), broken="after 12 messages: CRC")
+    (found,) = remarks(examine_inputs(snapshot))
+    assert (found.check, found.severity) == ("reading", "error")
+    assert "after 12 messages" in found.what
+
+
+def rename(mapping):
+    def spoil(records):
+        for record in records:
+            record.topic = mapping.get(record.topic, record.topic)
+        return records
+
+    return spoil
+
+
+def test_topics_of_other_names_are_found_and_their_remapping_is_said(tmp_path, moment):
+    names = {
+        "/image": "/zed/left/image_rect", "/camera_info": "/zed/left/camera_info",
+        "/disparity": "/zed/disparity/map", "/right/camera_info": "/zed/right/camera_info",
+    }  # fmt: skip
+    found = examine_with(tmp_path, moment, rename(names))
+    assert complaints(found) == []
+    advices = [f.advice for f in remarks(found)]
+    assert any("image:=/zed/left/image_rect" in advice for advice in advices)
+    assert any("disparity:=/zed/disparity/map" in advice for advice in advices)
+
+
+def test_topics_are_chosen_only_where_there_is_no_doubt():
+    image, info = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
+    topics = {"/a/image_raw": image, "/a/image_rect": image, "/a/camera_info": info}
+    assert choose_topics(topics, WANTED) == {
+        "image": "/a/image_rect", "camera_info": "/a/camera_info"
+    }  # fmt: skip
+    assert choose_topics({"/front/image": image, "/rear/image": image}, WANTED) == {}
+    assert choose_topics({"/depth/image": image, "/right/image": image}, WANTED) == {}
+    assert choose_topics({**topics, "/image": image}, WANTED)["image"] == "/image"
+
+
+@given(st.integers(0, 500), st.integers(1, 8))
+def test_samples_lie_evenly_between_the_first_and_the_last(number, wanted):
+    sampler = Sampler(wanted)
+    for message in range(number):
+        sampler.add(message)
+    kept = sampler.messages
+    assert len(kept) == len(set(kept)) <= wanted + 1
+    assert kept == sorted(kept)
+    if number:
+        assert (kept[0], kept[-1]) == (0, number - 1)
+        gaps = {b - a for a, b in pairwise(kept[:-1])}
+        assert len(gaps) <= 1
+        assert number < wanted or len(kept) > wanted / 2
+
+
+# --- Garbage: whatever comes, doctor answers. ---
+
+NUMBERS = st.integers(-(2**31), 2**31 - 1) | st.sampled_from([0, 1, 3, 16, 255])
+FLOATS = st.floats(allow_nan=True, allow_infinity=True)
+TEXTS = st.text(max_size=8) | st.sampled_from(["rgb8", "mono8", "32FC1", "16UC1", "bgr8"])
+
+
+def garbage_image(draw):
+    if draw(st.booleans()):  # one that can be decoded
+        return SimpleNamespace(
+            header=garbage_header(draw), height=2, width=draw(st.integers(1, 4)), step=16,
+            encoding=draw(TEXTS), is_bigendian=0, format="png",
+            data=np.frombuffer(draw(st.binary(min_size=32, max_size=32)), np.uint8),
+        )  # fmt: skip
+    return SimpleNamespace(
+        header=garbage_header(draw), height=draw(NUMBERS), width=draw(NUMBERS), step=draw(NUMBERS),
+        encoding=draw(TEXTS), is_bigendian=draw(st.integers(0, 1)), format=draw(TEXTS),
+        data=np.frombuffer(draw(st.binary(max_size=64)), np.uint8),
+    )  # fmt: skip
+
+
+def garbage_header(draw):
+    stamp = SimpleNamespace(sec=draw(NUMBERS), nanosec=draw(st.integers(0, 2**32 - 1)))
+    return SimpleNamespace(stamp=stamp, frame_id=draw(TEXTS))
+
+
+def garbage_info(draw):
+    numbers = st.lists(FLOATS, min_size=12, max_size=12)
+    region = {
+        n: draw(st.integers(0, 2**32 - 1)) for n in ("x_offset", "y_offset", "height", "width")
+    }
+    return SimpleNamespace(
+        header=garbage_header(draw), width=draw(NUMBERS), height=draw(NUMBERS), k=draw(numbers),
+        p=draw(numbers), d=draw(st.lists(FLOATS, max_size=5)), binning_x=draw(NUMBERS),
+        binning_y=draw(NUMBERS), roi=SimpleNamespace(**region),
+    )  # fmt: skip
+
+
+def garbage_disparity(draw):
+    return SimpleNamespace(
+        header=garbage_header(draw), image=garbage_image(draw), f=draw(FLOATS), t=draw(FLOATS),
+        min_disparity=draw(FLOATS), max_disparity=draw(FLOATS), delta_d=draw(FLOATS),
+    )  # fmt: skip
+
+
+MAKERS = {
+    "image": garbage_image, "camera_info": garbage_info, "disparity": garbage_disparity,
+    "depth": garbage_image, "right_camera_info": garbage_info,
+}  # fmt: skip
+TIMES = st.lists(st.integers(-(2**62), 2**62) | st.integers(0, 5), max_size=6).map(tuple)
+
+
+@st.composite
+def garbage_snapshots(draw):
+    roles = draw(st.sets(st.sampled_from(sorted(MAKERS))))
+    kinds = st.sampled_from([kind for kinds in KINDS.values() for kind in kinds] + ["", "x/y"])
+    streams = {
+        role: Stream(
+            topic=draw(TEXTS),
+            kind=draw(kinds),
+            stamps_ns=draw(TIMES),
+            arrivals_ns=draw(TIMES),
+            samples=tuple(MAKERS[role](draw) for _ in range(draw(st.integers(0, 2)))),
+            largest_bytes=draw(st.integers(0, 2**40)),
+            publishers=tuple(endpoint(kind=draw(kinds)) for _ in range(draw(st.integers(0, 2)))),
+            subscribers=(endpoint(durability="transient_local"),),
+        )
+        for role in roles
+    }
+    return Snapshot(
+        draw(st.sampled_from(["live", "recording"])), streams, seconds=draw(st.floats(0, 9)),
+        sim_time=draw(st.none() | st.booleans()), tolerance_s=draw(st.floats(0, 1)),
+        segment_bytes=draw(st.none() | st.integers(0, 2**40)),
+    )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(garbage_snapshots())
+def test_no_check_breaks_over_garbage(snapshot):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = examine_inputs(snapshot)
+    assert all(f.check in INPUT_CHECKS and f.what for f in found)
+    broken = [f for f in found if "the check itself failed" in f.what]
+    assert broken == []
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.integers(0, 10**9), st.binary(min_size=1, max_size=16))
+def test_a_damaged_file_is_a_finding_or_refused(small_recording, tmp_path_factory, place, bytes_):
+    folder = tmp_path_factory.mktemp("damaged") / "bag"
+    shutil.copytree(small_recording, folder)
+    (file,) = folder.glob("*.mcap")
+    content = bytearray(file.read_bytes())
+    start = place % len(content)
+    content[start : start + len(bytes_)] = bytes_[: len(content) - start]
+    file.write_bytes(content)
+    assert doctor_recording(folder)
+
+
+def doctor_recording(folder):
+    """What the verb would say of a recording alone."""
+    options = SimpleNamespace(bag=folder, seconds=None, **WANTED)
+    return attempt("recording", lambda: _examine_recording(options))
+
+
+@pytest.fixture(scope="module")
+def small_recording(tmp_path_factory, moment):
+    records = made.drive_records(moment)[:8]
+    return made.write_recording(tmp_path_factory.mktemp("small") / "bag", records)
