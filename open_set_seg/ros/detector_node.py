@@ -19,6 +19,7 @@ from rclpy.node import Node
 
 from open_set_seg.frame import Problem
 from open_set_seg.messages import decode_stamp
+from open_set_seg.ros.incidents import FrameMessages, Incidents
 from open_set_seg.ros.inputs import Inputs
 from open_set_seg.ros.loading import (
     DetectorFactory,
@@ -79,6 +80,7 @@ class DetectorNode:
         self.problems = ProblemLog(self._write_log)
         self._slot: FrameSlot[Any, Any] = FrameSlot(self._settings.pairing)
         self._create_inputs()
+        self._incidents = Incidents(node, self._report_recorder)
         self._outputs = Outputs(node, vision or import_vision_messages())
         self._thread: InferenceThread[Any, Any] | None = None
         self._loaded: LoadedDetector | None = None
@@ -125,6 +127,7 @@ class DetectorNode:
         if self._thread.failure is not None:
             raise self._thread.failure
         self._outputs.open()
+        self._incidents.open(self._settings.recorder, self._describe_detector)
 
     def activate(self) -> None:
         """Begin to listen and to report."""
@@ -140,6 +143,7 @@ class DetectorNode:
         """Stop listening; the frame in progress is not published."""
         with self._publishing, self._reporting:
             self._active = False
+        self._incidents.interrupt()
         self._timer.cancel()
         self._inputs.unsubscribe()
         self._slot.reset()
@@ -149,6 +153,7 @@ class DetectorNode:
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
+        self._incidents.close()
         self._loaded = self._observer = None
         self._outputs.close()
 
@@ -215,7 +220,9 @@ class DetectorNode:
             if not self._active:
                 return
             self._outputs.publish(publication)
-        published = time.perf_counter()
+            published = time.perf_counter()
+            self._incidents.add(FrameMessages(publication, self._inputs.collect(pair)))
+        remembered = time.perf_counter()
         self._note_problems(observation, problems)
         self.statistics.finish_frame(
             observation.result.examined,
@@ -225,6 +232,7 @@ class DetectorNode:
                 "decode": decoded - begin,
                 "detector": detected - decoded,
                 "publish": published - detected,
+                "remember": remembered - published,
                 "latency": self._age(frame.stamp_ns),
             },
             time.monotonic(),
@@ -271,8 +279,28 @@ class DetectorNode:
             if self._active:
                 self._publish_report()
 
+    def _report_recorder(self, severity: str, code: str, text: str) -> None:
+        if severity == "info":
+            self._node.get_logger().info(text)
+        else:
+            self.problems.report(code, text, severity, time.monotonic())
+
+    def _describe_detector(self) -> dict[str, Any]:
+        """What a recording says of the detector that made it."""
+        loaded = self._loaded
+        assert loaded is not None
+        return {
+            "model": loaded.model,
+            "model_hash": loaded.model_hash,
+            "score": loaded.score,
+            "threshold": self._reporter.threshold,
+            "topics": {entry.name: entry.topic for entry in self._inputs.all},
+        }
+
     def _publish_report(self) -> None:
-        self._outputs.publish_diagnostics(self._reporter.build(self._settings))
+        report = self._reporter.build(self._settings)
+        report.status = [*report.status, self._incidents.build_status()]
+        self._outputs.publish_diagnostics(report)
         loaded = self._loaded
         if loaded is not None and self._reporter.ticks % 5 == 1:
             self._outputs.publish_label_info(
@@ -293,6 +321,7 @@ class DetectorNode:
                 return SetParametersResult(successful=False, reason=str(error))
             self._values, self._settings = values, settings
         self._slot.reconfigure(settings.pairing)
+        self._incidents.reconfigure(settings.recorder)
         return SetParametersResult(successful=True)
 
     def _check_change(self, settings: Settings, named: Mapping[str, Any]) -> None:

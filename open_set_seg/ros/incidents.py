@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 
-from open_set_seg.frame import Frame, FrameResult
+from open_set_seg.frame import FrameResult
 from open_set_seg.ros.diagnostics import OK, WARN, build_status
 from open_set_seg.ros.messages import build_image, build_obstacle_list
+from open_set_seg.ros.outputs import Publication
+from open_set_seg.ros.watching import build_visibility
 
 if TYPE_CHECKING:
     from open_set_seg.bags.incidents import IncidentRecorder, Part, RecorderConfig, Sighting
 
 SERVICE = "~/record_incident"
+# Inputs that are not called as they are in a recording.
+_TOPICS = {("image", "CompressedImage"): "/image/compressed"}
 _SMALL = 1000  # bytes that a message without an array takes, about
 
 
@@ -29,18 +33,12 @@ class FrameMessages:
     """What is recorded of a frame.
 
     Attributes:
-        header: of the image.
-        inputs: messages by topic name in a recording; None: there was none.
-        outputs: of the detector, beside segmentation and list; likewise.
-        unknown_id: of the label space.
+        publication: what the detector made of it.
+        inputs: messages by input; None for what was not there.
     """
 
-    header: Any
-    frame: Frame
-    result: FrameResult
+    publication: Publication
     inputs: Mapping[str, Any]
-    unknown_id: int
-    outputs: Mapping[str, Any]
 
 
 class Incidents:
@@ -88,9 +86,14 @@ class Incidents:
             return
         from open_set_seg.bags.incidents import RecordedFrame, look_at
 
-        record = RecordedFrame(messages.frame.stamp_ns, _build_parts(messages))
-        image = messages.frame.image
-        recorder.add(record, _confirmed(messages.result), lambda one: look_at(image, one.box))
+        frame, result = messages.publication.frame, messages.publication.observation.result
+        record = RecordedFrame(frame.stamp_ns, self._build_parts(messages))
+        recorder.add(record, _confirmed(result), lambda one: look_at(frame.image, one.box))
+
+    def interrupt(self) -> None:
+        """No frames come for a while: what lasts ends here, what is in memory is let go."""
+        if self._recorder is not None:
+            self._recorder.interrupt()
 
     def close(self) -> None:
         """Finish the recording in progress, for at most some seconds."""
@@ -125,6 +128,23 @@ class Incidents:
         }
         return build_status(f"{self._name}: recorder", WARN if resting else OK, text, values)
 
+    def _build_parts(self, messages: FrameMessages) -> tuple[Part, ...]:
+        from open_set_seg.bags import topics
+
+        item, header = messages.publication, messages.publication.header
+        result = item.observation.result
+        found = {
+            _TOPICS.get((name, type(message).__name__), f"/{name}"): message
+            for name, message in messages.inputs.items()
+        }
+        # Made at once: the arrays belong to the detector.
+        found[topics.SEGMENTATION] = build_image(header, result.prediction.labels, "mono8")
+        found[topics.VISIBILITY] = build_visibility(header, self._name, item.observation)
+        if result.examined:  # an empty list would say that the way is clear
+            unknown = item.label_space.unknown_id
+            found[topics.OBSTACLE_LIST] = build_obstacle_list(header, result.obstacles, unknown)
+        return tuple(_build_part(topic, one) for topic, one in found.items() if one is not None)
+
     def _on_request(self, _: Any, response: Any) -> Any:
         recorder = self._recorder
         if recorder is None:
@@ -144,23 +164,6 @@ def _confirmed(result: FrameResult) -> list[Sighting]:
         for one in result.obstacles
         if getattr(one, "state", None) == "confirmed"
     ]
-
-
-def _build_parts(messages: FrameMessages) -> tuple[Part, ...]:
-    from open_set_seg.bags import topics
-
-    result = messages.result
-    found = {
-        **messages.inputs,
-        # Made at once: the arrays belong to the detector.
-        topics.SEGMENTATION: build_image(messages.header, result.prediction.labels, "mono8"),
-        **messages.outputs,
-    }
-    if result.examined:  # an empty list would say that the way is clear
-        found[topics.OBSTACLE_LIST] = build_obstacle_list(
-            messages.header, result.obstacles, messages.unknown_id
-        )
-    return tuple(_build_part(topic, each) for topic, each in found.items() if each is not None)
 
 
 def _build_part(topic: str, message: Any) -> Part:

@@ -112,10 +112,16 @@ class Inputs:
         """The newest CameraInfo, or None."""
         return self._camera_info
 
-    @property
-    def right_camera_message(self) -> Any:
-        """The newest CameraInfo of the right camera, or None."""
-        return self._right_info
+    def collect(self, pair: Pair[Any, Any]) -> dict[str, Any]:
+        """The messages that a pair's frame is made of, by input; None for what is not there."""
+        messages = {
+            self.image.name: pair.image,
+            self.camera_info.name: self._camera_info,
+            self.right_info.name: self._right_info,
+        }
+        if self.range is not None:
+            messages[self.range.name] = pair.range
+        return messages
 
     def decode(self, pair: Pair[Any, Any]) -> tuple[Frame, tuple[Problem, ...]]:
         """The frame of a pair, with what is wrong with everything but its image.

@@ -1,7 +1,8 @@
 """The detector node's parameters, and the settings that are made of them.
 
 ``range.x``, ``ground.x`` and ``obstacles.x`` are the fields of RangeConfig, GroundConfig and
-ObstacleConfig; what watches the stream of frames is in ``watching_parameters``.
+ObstacleConfig; what watches the stream of frames is in ``watching_parameters``, what records
+incidents in ``recorder_parameters``.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from open_set_seg.ground import GroundConfig
 from open_set_seg.obstacles import ObstacleConfig
 from open_set_seg.ros.pairing import PairingConfig
 from open_set_seg.ros.parameters import Parameter, ParameterError
+from open_set_seg.ros.recorder_parameters import RECORDER_PARAMETERS, build_recorder
 from open_set_seg.ros.watching_parameters import (
     CALIBRATION_OFF,
     WATCHING_PARAMETERS,
@@ -22,6 +24,9 @@ from open_set_seg.ros.watching_parameters import (
     build_watching,
 )
 from open_set_seg.stereo import RangeConfig
+
+if TYPE_CHECKING:
+    from open_set_seg.bags.incidents import RecorderConfig
 
 _RANGE, _OBSTACLES, _GROUND = RangeConfig(), ObstacleConfig(), GroundConfig()
 
@@ -139,6 +144,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Smallest share of pixels with range for a distance.", 0.0, 1.0,
     ),
     *WATCHING_PARAMETERS,
+    *RECORDER_PARAMETERS,
 )  # fmt: skip
 
 
@@ -165,6 +171,7 @@ class Settings:
     ground: GroundConfig = field(default_factory=GroundConfig)
     obstacles: ObstacleConfig = field(default_factory=ObstacleConfig)
     watching: WatchingSettings = field(default_factory=WatchingSettings)
+    recorder: RecorderConfig | None = None
 
 
 def build_settings(values: Mapping[str, Any]) -> Settings:
@@ -205,6 +212,7 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
             ground=GroundConfig(**groups["ground"]),
             obstacles=ObstacleConfig(**groups["obstacles"]),
             watching=build_watching(full),
+            recorder=build_recorder(full),
         )
     except ValueError as error:
         raise ParameterError(str(error)) from None

@@ -136,6 +136,12 @@ class IncidentRecorder:
                 return True, f"recording from {buffered_s:.1f} s ago on, {after}"
             return True, f"the recording in progress goes on {after}"
 
+    def interrupt(self) -> None:
+        """No frames come for a while: the incident ends, and what is in memory is let go."""
+        with self._lock:
+            self._end("silence")
+            self._ring.clear()
+
     def tick(self) -> None:
         """Look after the time; call it about once a second, also when no frames come."""
         with self._lock:
