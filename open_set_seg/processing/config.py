@@ -15,6 +15,7 @@ from open_set_seg.calibration import calibration_path
 from open_set_seg.checkpoint import DEMO_CHECKPOINT
 from open_set_seg.files import hash_file
 from open_set_seg.observer import AUTOMATIC_CALIBRATION, ObserverConfig, find_calibration
+from open_set_seg.processing.evidence import report_is_available
 from open_set_seg.processing.json_form import to_json
 
 VideoCodec = Literal["mp4v", "vp09"]
@@ -37,6 +38,7 @@ class ProcessConfig:
         codec: of the video, MPEG-4 (fast) or VP9 (plays in browsers); None: no video.
         video_scale: size of the video relative to the image.
         parquet: whether tables are also written as Parquet; None: where pyarrow is installed.
+        report: whether there is a page to read; None: where matplotlib and Jinja2 are installed.
 
     Raises:
         ValueError: an output without a name in ``OUTPUTS``, or a number out of its range.
@@ -58,6 +60,7 @@ class ProcessConfig:
     codec: VideoCodec | None = "mp4v"
     video_scale: float = 1.0
     parquet: bool | None = None
+    report: bool | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.outputs) - set(OUTPUTS))
@@ -70,6 +73,11 @@ class ProcessConfig:
             raise ValueError(f"tolerance_s must be 0 or more seconds, not {self.tolerance_s}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1, not {self.threads}")
+
+    @property
+    def makes_report(self) -> bool:
+        """Whether there will be a page to read."""
+        return report_is_available() if self.report is None else self.report
 
     def describe(self) -> dict[str, Any]:
         """All of it as a JSON object, files by their content: equal where results are to be equal.

@@ -16,6 +16,7 @@ from open_set_seg.bags import BagError, open_frames
 from open_set_seg.files import write_whole
 from open_set_seg.machine import describe_software
 from open_set_seg.processing.describing import describe_frame
+from open_set_seg.processing.evidence import Judge
 from open_set_seg.processing.network import Network
 from open_set_seg.processing.sinks import ProcessedFrame, Run, Sink, open_sinks
 
@@ -86,6 +87,11 @@ def process_recording(task: Task, network: Network, progress: Progress) -> dict[
             "versions": describe_software(),
         }
         write_whole(scratch / RUN, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        if network.config.makes_report:
+            # Draws: imported only where something is drawn.
+            from open_set_seg.processing.report import write_report
+
+            write_report(scratch)
         # A folder that came into being meanwhile and holds something makes this fail.
         scratch.rename(task.folder)
     return content
@@ -98,7 +104,10 @@ def _process_frames(
     observer = network.observer()
     undecodable: list[int] = []
     frames = obstacles = examined = 0
-    with open_frames(task.source, config.topics, config.tolerance_s) as (stamps, items):
+    with (
+        open_frames(task.source, config.topics, config.tolerance_s) as (stamps, items),
+        Judge(task.source) as judge,
+    ):
         run = Run(task.source, scratch, config, space, tuple(stamps))
         with _opened(run) as sinks:
             for item in items:
@@ -107,7 +116,8 @@ def _process_frames(
                     undecodable.append(item.number)
                     continue
                 observation = observer.observe(item.frame)
-                record = describe_frame(item, observation, space)
+                truth = judge.judge(item.number, observation.result)
+                record = describe_frame(item, observation, space, truth)
                 processed = ProcessedFrame(item.frame, observation, record, space)
                 for sink in sinks.values():
                     sink.add(processed)
@@ -117,6 +127,7 @@ def _process_frames(
             if not frames:
                 raise BagError(f"{task.source} holds no image that can be decoded")
             details = {name: sink.finish() for name, sink in sinks.items()}
+            details["ground truth"] = judge.finish(scratch)
     counts = {
         "frames": frames,
         "undecodable": undecodable,

@@ -24,6 +24,7 @@ from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.messages import NANOSECONDS
 from open_set_seg.observer import Observation
 from open_set_seg.processing.config import ProcessConfig
+from open_set_seg.processing.evidence import AlbumSink
 from open_set_seg.processing.records import RECORDS, FrameRecord, write_record
 from open_set_seg.processing.tables import (
     FRAME_COLUMNS,
@@ -229,6 +230,8 @@ def open_sinks(run: Run) -> dict[str, Sink]:
         sinks["recording"] = BagSink(run)
     if run.config.codec is not None:
         sinks["video"] = VideoSink(run)
+    if run.config.makes_report:
+        sinks["thumbnails"] = AlbumSink(run.folder)
     return sinks
 
 

@@ -61,7 +61,7 @@ class TruthCounts:
         self._frames, self._unexamined = 0, 0
         self._left_out: Counter[str] = Counter()
 
-    def add(self, number: int, result: FrameResult, labels: LabelImage) -> dict[str, float]:
+    def add(self, number: int, result: FrameResult, labels: LabelImage) -> dict[str, float] | None:
         """Judge a frame.
 
         Args:
@@ -71,12 +71,13 @@ class TruthCounts:
 
         Returns:
             For the frame's record: pixels by label, labelled objects asked for, how many of them
-            were found (by a confirmed obstacle), and false obstacles (confirmed ones); empty for
+            were found (by a confirmed obstacle), and false obstacles (confirmed ones); None for
             labels of another size, which are left out.
         """
         anomaly = result.prediction.anomaly
         if labels.shape != anomaly.shape:
-            return self.leave_out("labels of another size than the image")
+            self.leave_out("labels of another size than the image")
+            return None
         self._frames += 1
         self._unexamined += not result.examined
         self._pixels.add(anomaly, labels)
@@ -102,10 +103,9 @@ class TruthCounts:
             found[f"false_{kind}"] = float(matching.true.count(False))
         return found
 
-    def leave_out(self, reason: str) -> dict[str, float]:
+    def leave_out(self, reason: str) -> None:
         """Note a frame whose labels cannot be used."""
         self._left_out[reason] += 1
-        return {}
 
     def result(self) -> dict[str, Any]:
         """Everything as JSON could hold it, but for NaN."""

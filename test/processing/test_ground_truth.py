@@ -235,7 +235,7 @@ def test_too_many_objects_are_left_unjudged_not_counted_as_missed():
 
 def test_labels_of_another_size_are_left_out_and_named():
     counts = TruthCounts("x", 1)
-    assert counts.add(0, a_result(np.zeros((4, 4), np.float32)), np.zeros((2, 2), np.uint8)) == {}
+    assert counts.add(0, a_result(np.zeros((4, 4), np.float32)), np.zeros((2, 2), np.uint8)) is None
     found = counts.result()
     assert found["frames"] == 0
     assert list(found["left_out"]) == ["labels of another size than the image"]
