@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -235,3 +236,61 @@ def test_help_imports_neither_torch_nor_ros():
     assert done.returncode == 0, done.stderr
     for verb in ("demo", "detect", "info"):
         assert verb in done.stdout
+
+
+def read_table(path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_frame_says_what_its_list_is_worth(tmp_path, scene, model, pair):
+    np.save(tmp_path / "disparity.npy", scene.disparity)
+    ranges = ("--disparity", tmp_path / "disparity.npy", *camera_options(scene))
+    options = (*ranges, "--threshold", 1)
+    assert detect(tmp_path, model, pair / "left.png", *options) == []
+    (row,) = read_table(tmp_path / "found" / "frames.csv")
+    assert (row["frame"], row["examined"], row["obstacles"]) == ("left", "1", "0")
+    assert 0 < float(row["corridor_share"]) <= 1
+    sizes = [float(row[f"detectable_{size}cm"]) for size in (10, 20, 30)]
+    assert sizes == sorted(sizes)
+
+
+def test_obstacles_of_a_recording_are_followed_and_those_of_pictures_are_not(
+    tmp_path, scene, model, pair
+):
+    drive = [replace(scene, stamp_ns=number * 100_000_000) for number in range(3)]
+    play_in_process(drive, tmp_path / "bag", model, "cpu", lambda done: None, "pytorch")
+    rows = detect(tmp_path, model, tmp_path / "bag")
+    ids = [{row["id"] for row in rows if row["frame"] == f"{n:06d}"} for n in range(3)]
+    assert ids[0] == ids[1] == ids[2] != set()
+    states = [{row["state"] for row in rows if row["frame"] == f"{n:06d}"} for n in range(3)]
+    assert states == [{"tentative"}, {"confirmed"}, {"confirmed"}]
+    again = detect(tmp_path, model, tmp_path / "bag", "--no-tracking")
+    assert [row["mean_score"] for row in again] == [row["mean_score"] for row in rows]
+    assert {row["state"] for row in again} == {""}
+    assert {row["state"] for row in detect(tmp_path, model, pair)} == {""}
+
+
+def test_the_calibration_beside_the_model_is_used_unless_it_is_turned_off(
+    tmp_path, scene, pair, capsys
+):
+    image = pair / "left.png"
+    own = save_untrained(tmp_path / "own.safetensors", scene.left)
+    images = tmp_path / "usual"
+    images.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        picture = rng.integers(0, 256, scene.left.shape, dtype=np.uint8)
+        cv2.imwrite(str(images / f"{number:02d}.png"), picture)
+    quick = ["--device", "cpu", "--backend", "pytorch"]
+    loose = ["--target", "0.25", "--confidence", "0.8"]
+    assert cli.main(["calibrate", str(own), str(images), *loose, *quick]) == 0
+    promise = capsys.readouterr().out.strip().splitlines()[-2]
+    assert promise.startswith("With 80 % confidence")
+    detect(tmp_path, own, image)
+    assert promise in capsys.readouterr().out
+    detect(tmp_path, own, image, "--calibration", "off")
+    assert "No promise about false alarms" in capsys.readouterr().out
+    arguments = ["detect", str(image), "--model", str(own), "--no-ground", *quick]
+    assert cli.main([*arguments, "--output", str(tmp_path / "refused")]) == 2
+    assert "ground.mode 'hull', but in use is 'off'" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from open_set_seg.messages import (
     decode_right_camera,
     decode_stamp,
 )
+from open_set_seg.observer import Observer
 from open_set_seg.segmenter import OpenSetSegmenter
 from open_set_seg.simulation import StereoFrame
 
@@ -60,14 +61,15 @@ def play_in_process(
         progress: called with the number of frames done.
         backend: what runs the network.
     """
-    segmenter = OpenSetSegmenter.from_checkpoint(model, device=device, backend=backend)
-    detector = ObstacleDetector(segmenter)
+    observer = Observer.from_checkpoint(model, device=device, backend=backend)
+    detector = observer.detector
+    assert isinstance(detector, ObstacleDetector)
     interrupted = False
     with BagWriter(bag) as writer:
         try:
             for done, moment in enumerate(drive, start=1):
-                inputs = _input_messages(moment)
-                result = detector.process(_frame_of(inputs))
+                inputs = input_messages(moment)
+                result = observer.observe(_frame_of(inputs)).result
                 draw = partial(draw_overlay, moment.left, result, detector.label_space)
                 outputs = output_messages(result, detector.label_space.unknown_id, draw)
                 _write(writer, inputs, moment.stamp_ns)
@@ -75,10 +77,13 @@ def play_in_process(
                 progress(done)
         except KeyboardInterrupt:
             interrupted = True
+    segmenter = detector.segmenter
+    assert isinstance(segmenter, OpenSetSegmenter)
     return Report(segmenter.device_description, interrupted)
 
 
-def _input_messages(moment: StereoFrame) -> dict[str, Any]:
+def input_messages(moment: StereoFrame) -> dict[str, Any]:
+    """The messages of a simulated camera, by topic."""
     stamp, rig = moment.stamp_ns, moment.rig
     messages = {
         topics.IMAGE: building.image(moment.left, stamp, LEFT_FRAME),

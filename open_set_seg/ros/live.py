@@ -35,6 +35,7 @@ OUTPUTS = {
     topics.OVERLAY: Image,
     topics.OBSTACLE_LIST: PointCloud2,
     "/detector/obstacles/markers": MarkerArray,
+    "/detector/visibility": DiagnosticArray,
     DIAGNOSTICS: DiagnosticArray,
 }
 STARTING_S = 90.0  # importing and loading on a busy machine
@@ -146,7 +147,7 @@ def _follow(
         spin()
         detector.check()
         simulator.check()
-        progress(recorder.counts[topics.SEGMENTATION])
+        progress(recorder.counts[topics.OVERLAY])  # the last that is recorded of a frame
         if simulator.exit_code is None:
             continue
         ended = ended or time.monotonic()
