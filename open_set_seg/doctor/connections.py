@@ -20,6 +20,7 @@ from open_set_seg.resources import find_resource
 # Topics that nodes publish once: who comes later must still get them.
 LATCHED = ("/tf_static", "label_info")
 _SHOWN = 8
+_SELF = ": detector"  # one status of every detector node has this name
 
 
 def check_reading(snapshot: Snapshot) -> Iterator[Finding]:
@@ -108,17 +109,19 @@ def check_sizes(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_diagnostics(snapshot: Snapshot) -> Iterator[Finding]:
-    """What the detector says about itself."""
-    bad = [status for status in snapshot.statuses if status.level > 0]
+    """What the detectors say about themselves; other nodes' statuses are not of interest here."""
+    detectors = {s.name.removesuffix(_SELF) for s in snapshot.statuses if s.name.endswith(_SELF)}
+    statuses = [s for s in snapshot.statuses if s.name.rpartition(": ")[0] in detectors]
+    bad = [status for status in statuses if status.level > 0]
     for status in bad:
         make = error if status.level == 2 else warning
         yield make(
             f"{status.name} says: {status.message or 'nothing'}",
             "ros2 topic echo /diagnostics shows its numbers; docs/troubleshooting.md",
         )
-    if snapshot.statuses and not bad:
-        yield fine(f"{len(snapshot.statuses)} statuses in /diagnostics, all ok")
-    if not snapshot.statuses and snapshot.source == "live" and snapshot.node:
+    if statuses and not bad:
+        yield fine(f"{len(statuses)} statuses in /diagnostics, all ok")
+    if not statuses and snapshot.source == "live" and snapshot.node:
         yield warning(
             f"{snapshot.node} sent no diagnostics: it is not active, or busy loading its model",
             "look into its log; a managed node needs `ros2 lifecycle set NODE configure`, then "

@@ -222,8 +222,8 @@ class _Examination:
             self._statuses[status.name] = Status(status.name, level, status.message)
 
     def _statuses_of(self, node_name: str) -> tuple[Status, ...]:
-        name = node_name.strip("/")
-        return tuple(s for s in self._statuses.values() if s.name.lstrip("/").startswith(name))
+        statuses = self._statuses.values()
+        return tuple(s for s in statuses if not node_name or s.name.startswith(f"{node_name}: "))
 
     def _stream(self, topic: str, topics: Mapping[str, str]) -> Stream:
         taken = self._taken.get(topic) or _Taken(None)

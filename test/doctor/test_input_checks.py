@@ -395,6 +395,8 @@ def test_the_detectors_own_words_are_passed_on():
     (found,) = check_diagnostics(live(statuses=statuses))
     assert (found.severity, "nothing arrives" in found.what) == ("error", True)
     assert complaints(check_diagnostics(live(statuses=statuses[1:]))) == []
+    motor = Status("/motor: driver", 2, "overheated")
+    assert complaints(check_diagnostics(live(statuses=(*statuses[1:], motor)))) == []
     (found,) = check_diagnostics(live(node="/d"))
     assert found.severity == "warning"
 
