@@ -6,10 +6,15 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from open_set_seg.cli import bag_extract, bag_play, bag_process
+from open_set_seg.cli import bag_extract, bag_play, bag_process, bag_report
 from open_set_seg.cli.bag_sources import SOURCES
 
-MODULES: dict[str, Any] = {"play": bag_play, "process": bag_process, "extract": bag_extract}
+MODULES: dict[str, Any] = {
+    "play": bag_play,
+    "process": bag_process,
+    "report": bag_report,
+    "extract": bag_extract,
+}
 HELP = "make recordings (rosbag2) of stored data sets, play and process them"
 DESCRIPTION = "Works on recordings (rosbag2: MCAP or SQLite) without a ROS installation."
 

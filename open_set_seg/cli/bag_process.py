@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from open_set_seg.processing import Outcome, Plan, ProcessConfig
 
 EXIT_INCOMPLETE = 1
-HELP = "find obstacles in recordings: tables, a recording and a video of each"
+HELP = "find obstacles in recordings: tables, a recording, a video and a report of each"
 DESCRIPTION = (
     "Runs every frame of recordings through the detector node's pipeline, in order, and writes a "
     "folder for each: obstacles.csv, frames.csv, records.jsonl, Parquet tables, a "
-    "recording of what was found, and a video. A folder appears when it is whole; recordings that "
-    "are done already are kept, so an interrupted command goes on where it is started again. A "
+    "recording of what was found, a video, and report.html. A folder appears when it is whole; "
+    "recordings that are done already are kept, so an interrupted command goes on where it is "
+    "started again. A "
     "recording that cannot be read is named, and the others are processed (exit code 1)."
 )
 
@@ -98,6 +99,11 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
         "--video-scale", type=float, default=1.0, metavar="X", help="size of the video; default: 1"
     )
     group.add_argument(
+        "--report", action=argparse.BooleanOptionalAction, default=None,
+        help="a page to read for each, and index.html over all; default: where matplotlib and "
+        "Jinja2 are installed",
+    )  # fmt: skip
+    group.add_argument(
         "--parquet", action=argparse.BooleanOptionalAction, default=None,
         help="tables as Parquet, too; default: where pyarrow is installed",
     )  # fmt: skip
@@ -113,10 +119,23 @@ def run(options: argparse.Namespace) -> int:
         for folder in plan.done:
             print(f"{folder}: done before")
         failed = [outcome for outcome in _process(options, plan, config) if outcome.error]
-    print(f"results: {options.output}/")
+    print(f"results: {_index(options, config)}")
     if failed:
         print(f"{len(failed)} of {len(plan.tasks)} recordings failed (named above)")
     return EXIT_INCOMPLETE if failed else 0
+
+
+def _index(options: argparse.Namespace, config: ProcessConfig) -> Path:
+    """What to look at first."""
+    if not config.makes_report:
+        if options.report is None:
+            from open_set_seg.processing.evidence import REPORT_EXTRA
+
+            print(f"no report: {REPORT_EXTRA}")
+        return Path(options.output)
+    from open_set_seg.processing.report import write_index
+
+    return write_index(options.output)
 
 
 def _process(options: argparse.Namespace, plan: Plan, config: ProcessConfig) -> Iterator[Outcome]:
@@ -155,7 +174,7 @@ Engine = Callable[["Plan", "ProcessConfig", Callable[[int], None]], "Iterator[Ou
 def _engine(options: argparse.Namespace) -> Iterator[Engine]:
     """What does the work; its processes end with the block."""
     from open_set_seg.processing.cluster import local_cluster, run_on_cluster
-    from open_set_seg.processing.processes import run_here, run_in_processes
+    from open_set_seg.processing.processes import run_here, run_in_jobs
 
     if options.scheduler:
         yield lambda p, c, progress: run_on_cluster(p.tasks, c, progress, options.scheduler)
@@ -165,7 +184,7 @@ def _engine(options: argparse.Namespace) -> Iterator[Engine]:
     elif options.jobs == 1:
         yield lambda p, c, progress: run_here(p.tasks, c, progress)
     else:
-        yield lambda p, c, progress: run_in_processes(p.tasks, c, progress, options.jobs)
+        yield lambda p, c, progress: run_in_jobs(p.tasks, c, progress, options.jobs)
 
 
 def _config(options: argparse.Namespace) -> ProcessConfig:
@@ -203,6 +222,7 @@ def _config(options: argparse.Namespace) -> ProcessConfig:
         codec=None if options.no_video else options.video_codec,
         video_scale=options.video_scale,
         parquet=options.parquet,
+        report=options.report,
     )
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from open_set_seg.files import write_whole
 from open_set_seg.processing.recording import RUN
 from open_set_seg.processing.report.page import REPORT, SUMMARY
-from open_set_seg.report import Cell, Fact, Page, Row, Section, Table, Text, save_page
+from open_set_seg.report import Cell, Fact, Page, Row, Section, Table, Text, render_page
 from open_set_seg.report.numbers import DASH, counted, decimal, duration, percent, thousands
 
 INDEX = "index.html"
@@ -40,7 +41,7 @@ def write_index(output: Path) -> Path:
     """
     found = [(file.parent, _read(file.parent)) for file in sorted(output.glob(f"*/{RUN}"))]
     path = output / INDEX
-    save_page(path, index_page(found))
+    write_whole(path, render_page(index_page(found)).encode("utf-8", errors="replace"))
     return path
 
 
