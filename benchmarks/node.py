@@ -18,66 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image, PointCloud2
 
+from benchmarks.listening import STARTING_S, DetectorListener, resident_mib, spin_until
 from benchmarks.machine import ROOT, save_result
-from open_set_seg.bags import header_stamp, topics
 from open_set_seg.checkpoint import DEMO_CHECKPOINT
 from open_set_seg.ros.isolation import isolated_environment, isolated_node
-from open_set_seg.ros.live import DIAGNOSTICS, read_diagnostics
 from open_set_seg.ros.processes import Executable
 from open_set_seg.simulation import VALIDATION_SEEDS, DriveConfig, render_drive, save_drive
 
-PICTURES = (topics.OVERLAY, topics.ANOMALY, topics.SEGMENTATION)
-STARTING_S = 120.0
 # The first results pay for what is loaded and compiled when it is first used.
 WARM_UP_RESULTS = 10
-PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
-
-
-class Observer:
-    """Collects what the detector publishes.
-
-    Attributes:
-        ages_ms: stamp to publication of each obstacle list, by DDS's own publication time.
-        published_s: those publication times.
-        images: stamps of the images that arrived here, as a measure of what was sent.
-    """
-
-    def __init__(self, node: Any, pictures: bool) -> None:
-        self.ages_ms: list[float] = []
-        self.published_s: list[float] = []
-        self.images = 0
-        self._diagnostics: bytes | None = None
-        qos = QoSProfile(depth=20)
-        node.create_subscription(PointCloud2, topics.OBSTACLE_LIST, self._on_list, qos, raw=True)
-        node.create_subscription(DiagnosticArray, DIAGNOSTICS, self._on_state, qos, raw=True)
-        node.create_subscription(
-            Image, topics.IMAGE, self._on_image, qos_profile_sensor_data, raw=True
-        )
-        for topic in PICTURES if pictures else ():
-            node.create_subscription(Image, topic, lambda _: None, qos, raw=True)
-
-    @property
-    def diagnostics(self) -> dict[str, str]:
-        """The detector's newest diagnostics."""
-        if self._diagnostics is None:
-            return {}
-        return read_diagnostics(deserialize_message(self._diagnostics, DiagnosticArray))
-
-    def _on_list(self, cdr: bytes, info: dict[str, int]) -> None:
-        published_ns = info["source_timestamp"]
-        self.ages_ms.append((published_ns - header_stamp(cdr)) * 1e-6)
-        self.published_s.append(published_ns * 1e-9)
-
-    def _on_state(self, cdr: bytes) -> None:
-        self._diagnostics = cdr
-
-    def _on_image(self, _: bytes) -> None:
-        self.images += 1
 
 
 def main() -> None:
@@ -140,8 +90,8 @@ def _measure(options: argparse.Namespace, drive: Path, logs: Path) -> dict[str, 
         environment,
         logs / "simulator.log",
     )
-    with isolated_node("observer", environment) as (node, spin):
-        observer = Observer(node, options.pictures)
+    with isolated_node("listener", environment) as (node, spin):
+        listener = DetectorListener(node, options.pictures)
         with detector, simulator:
 
             def step() -> None:
@@ -149,15 +99,15 @@ def _measure(options: argparse.Namespace, drive: Path, logs: Path) -> dict[str, 
                 detector.check()
                 simulator.check()
 
-            _spin_until(step, lambda: len(observer.ages_ms) >= WARM_UP_RESULTS)
-            first, images, before = len(observer.ages_ms), observer.images, observer.diagnostics
+            spin_until(step, lambda: len(listener.ages_ms) >= WARM_UP_RESULTS)
+            first, images, before = len(listener.ages_ms), listener.images, listener.diagnostics
             memory = _watch(step, options.duration, detector.pid)
-            seen, images = len(observer.ages_ms), observer.images - images
-            after = observer.diagnostics
+            seen, images = len(listener.ages_ms), listener.images - images
+            after = listener.diagnostics
     return _result(
         options,
-        np.array(observer.ages_ms[first:seen]),
-        np.array(observer.published_s[first:seen]),
+        np.array(listener.ages_ms[first:seen]),
+        np.array(listener.published_s[first:seen]),
         images,
         memory,
         before,
@@ -165,28 +115,15 @@ def _measure(options: argparse.Namespace, drive: Path, logs: Path) -> dict[str, 
     )
 
 
-def _spin_until(step: Callable[[], None], done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + STARTING_S
-    while not done():
-        step()
-        if time.monotonic() > deadline:
-            raise SystemExit(f"the detector published no results within {STARTING_S:g} s")
-
-
 def _watch(step: Callable[[], None], duration_s: float, pid: int) -> list[float]:
     """Spin for a time; returns the resident memory of a process in MiB once a second."""
-    memory = [_resident_mib(pid)]
+    memory = [resident_mib(pid)]
     begin = time.monotonic()
     while (elapsed := time.monotonic() - begin) < duration_s:
         step()
         if elapsed >= len(memory):
-            memory.append(_resident_mib(pid))
+            memory.append(resident_mib(pid))
     return memory
-
-
-def _resident_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * PAGE_KIB / 1024
 
 
 def _result(
