@@ -13,7 +13,15 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 
 # Empty: as the parameter file says.
 PARAMETER_ARGUMENTS = {
+    "autostart": (
+        "Whether the node configures and activates itself; empty: as in params_file.",
+        ["", "true", "false"],
+    ),
     "model": ("Checkpoint file; empty: as in params_file.", None),
+    "target_frame": (
+        "Frame in which obstacles are published, such as base_link; empty: as in params_file.",
+        None,
+    ),
     "device": ("auto, cpu, cuda or cuda:N; empty: as in params_file.", None),
     "score": (
         "Anomaly score, with a threshold of its own; empty: as in params_file.",
@@ -86,14 +94,22 @@ def set_dds_profile(context):
     return [SetEnvironmentVariable(PROFILE_VARIABLES[0], profile)]
 
 
+def read_overrides(context):
+    """Parameters that arguments name, in their types."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in PARAMETER_ARGUMENTS}
+    overrides = {name: value for name, value in values.items() if value}
+    if "autostart" in overrides:
+        overrides["autostart"] = overrides["autostart"] == "true"
+    if "threshold" in overrides:
+        overrides["threshold"] = float(overrides["threshold"])
+    overrides["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context) == "true"
+    return overrides
+
+
 def start_detector(context):
     def value(name):
         return LaunchConfiguration(name).perform(context)
 
-    overrides = {name: value(name) for name in PARAMETER_ARGUMENTS if value(name)}
-    if "threshold" in overrides:
-        overrides["threshold"] = float(overrides["threshold"])
-    overrides["use_sim_time"] = value("use_sim_time") == "true"
     return [
         Node(
             package="open_set_seg",
@@ -101,7 +117,7 @@ def start_detector(context):
             namespace=value("namespace"),
             name=value("name"),
             output="screen",
-            parameters=[value("params_file"), overrides],
+            parameters=[value("params_file"), read_overrides(context)],
             remappings=[(TOPIC_NAMES.get(n, n), value(n)) for n in TOPIC_ARGUMENTS],
             arguments=["--ros-args", "--log-level", value("log_level")],
         )

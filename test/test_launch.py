@@ -22,7 +22,7 @@ FILES = sorted(path.name for path in LAUNCH.glob("*.launch.py"))
 # The arguments that users of other packages expect to find.
 EXPECTED = {
     "namespace", "name", "use_sim_time", "params_file", "log_level", "image", "camera_info",
-    "disparity", "model", "device", "score", "threshold", "image_transport",
+    "disparity", "model", "device", "score", "threshold", "image_transport", "autostart", "target_frame",
 }  # fmt: skip
 
 
@@ -106,3 +106,15 @@ def test_a_replay_plays_the_inputs_and_not_the_outputs_of_an_earlier_detector():
     assert {"/rig/left/image", "/rig/left/camera_info", "/far"} <= set(topics)
     assert "/rig/left/image/compressed" in topics
     assert not any("detector" in topic for topic in topics)
+
+
+@pytest.mark.parametrize(("given", "value"), [("true", True), ("false", False)])
+def test_the_node_waits_for_a_manager_where_it_is_told_to(given, value):
+    module = load_module("detector.launch.py")
+    context = LaunchContext()
+    for argument in describe("detector.launch.py").get_launch_arguments():
+        argument.visit(context)
+    context.launch_configurations["autostart"] = given
+    assert module.read_overrides(context)["autostart"] is value
+    context.launch_configurations["autostart"] = ""
+    assert "autostart" not in module.read_overrides(context)

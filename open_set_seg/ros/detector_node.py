@@ -19,6 +19,7 @@ from rclpy.node import Node
 
 from open_set_seg.frame import Problem
 from open_set_seg.messages import decode_stamp
+from open_set_seg.ros.diagnostics import build_frame_status
 from open_set_seg.ros.incidents import FrameMessages, Incidents
 from open_set_seg.ros.inputs import Inputs
 from open_set_seg.ros.loading import (
@@ -35,6 +36,7 @@ from open_set_seg.ros.parameters import ParameterError, convert_values, declare_
 from open_set_seg.ros.reporting import Reporter
 from open_set_seg.ros.settings import PARAMETERS, Settings, build_settings
 from open_set_seg.ros.statistics import FrameStatistics, ProblemLog
+from open_set_seg.ros.transforms import OutputFrame, open_output_frame
 from open_set_seg.ros.watching import describe_watching
 from open_set_seg.ros.worker import FrameSlot, InferenceThread
 
@@ -81,6 +83,7 @@ class DetectorNode:
         self._slot: FrameSlot[Any, Any] = FrameSlot(self._settings.pairing)
         self._create_inputs()
         self._incidents = Incidents(node, self._report_recorder)
+        self._frame = OutputFrame()
         self._outputs = Outputs(node, vision or import_vision_messages())
         self._thread: InferenceThread[Any, Any] | None = None
         self._loaded: LoadedDetector | None = None
@@ -126,7 +129,10 @@ class DetectorNode:
                 raise Interrupted
         if self._thread.failure is not None:
             raise self._thread.failure
-        self._outputs.open()
+        self._frame, problem = open_output_frame(self._node, self._settings.target_frame)
+        if problem is not None:
+            self._note(problem)
+        self._outputs.open(self._frame)
         self._incidents.open(self._settings.recorder, self._describe_detector)
 
     def activate(self) -> None:
@@ -156,6 +162,7 @@ class DetectorNode:
         self._incidents.close()
         self._loaded = self._observer = None
         self._outputs.close()
+        self._frame.close()
 
     def _create_inputs(self) -> None:
         self._inputs = Inputs(self._node, self._slot, self._settings)
@@ -219,10 +226,12 @@ class DetectorNode:
         with self._publishing:
             if not self._active:
                 return
-            self._outputs.publish(publication)
+            misplaced = self._outputs.publish(publication)
             published = time.perf_counter()
             self._incidents.add(FrameMessages(publication, self._inputs.collect(pair)))
         remembered = time.perf_counter()
+        if misplaced is not None:
+            problems = (*problems, misplaced)
         self._note_problems(observation, problems)
         self.statistics.finish_frame(
             observation.result.examined,
@@ -300,6 +309,10 @@ class DetectorNode:
     def _publish_report(self) -> None:
         report = self._reporter.build(self._settings)
         report.status = [*report.status, self._incidents.build_status()]
+        if self._frame.target:
+            name = self._node.get_fully_qualified_name()
+            status = build_frame_status(name, self._frame.target, self._frame.reason)
+            report.status = [*report.status, status]
         self._outputs.publish_diagnostics(report)
         loaded = self._loaded
         if loaded is not None and self._reporter.ticks % 5 == 1:

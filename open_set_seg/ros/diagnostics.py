@@ -124,6 +124,14 @@ def build_input_status(name: str, report: InputReport) -> Any:
     return build_status(f"{name}: input {report.name}", level, text, values)
 
 
+def build_frame_status(name: str, target: str, reason: str | None) -> Any:
+    """DiagnosticStatus of ``target_frame``: WARN where the newest frame could not be placed."""
+    if reason is None:
+        return build_status(f"{name}: frame", OK, f"outputs are in {target}", {})
+    text = f"outputs stay in the image's frame, not in {target}: {reason}"
+    return build_status(f"{name}: frame", WARN, text, {})
+
+
 def build_status(name: str, level: bytes, text: str, values: Mapping[str, Any]) -> Any:
     """DiagnosticStatus with every value as text."""
     pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]

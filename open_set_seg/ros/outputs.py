@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from open_set_seg.drawing import draw_heatmap, draw_overlay
-from open_set_seg.frame import Frame, FrameResult, Obstacle
+from open_set_seg.frame import Frame, FrameResult, Obstacle, Problem
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.ros.messages import (
     VisionMessages,
@@ -30,9 +30,13 @@ from open_set_seg.ros.messages import (
     build_obstacle_points,
     build_points,
     build_scaled_camera_info,
+    place_cloud,
+    place_detections,
+    place_markers,
 )
 from open_set_seg.ros.qos import allow_overrides
 from open_set_seg.ros.settings import Settings
+from open_set_seg.ros.transforms import OutputFrame, RigidTransform
 from open_set_seg.ros.watching import build_visibility
 from open_set_seg.tracking import TrackedObstacle
 
@@ -61,13 +65,23 @@ TOPICS: dict[str, Any] = {
     DIAGNOSTICS: DiagnosticArray,
 }
 
+# What ``target_frame`` moves.
+_PLACERS = {
+    DETECTIONS: place_detections,
+    "~/obstacles/list": place_cloud,
+    "~/obstacles/points": place_cloud,
+    "~/obstacles/markers": place_markers,
+    "~/points": place_cloud,
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Publication:
     """One frame on its way out.
 
     Attributes:
-        header: the image's header, which every output carries unchanged.
+        header: the image's header, which every output carries: its stamp always, its frame unless
+            ``target_frame`` puts obstacles and points elsewhere.
         camera_message: the CameraInfo that the frame was processed with, or None.
     """
 
@@ -105,9 +119,16 @@ class Outputs:
     def __init__(self, node: Node, vision: VisionMessages | None) -> None:
         self._node, self._vision = node, vision
         self._publishers: dict[str, Any] = {}
+        self._frame = OutputFrame()
+        self._transform: RigidTransform | None = None
 
-    def open(self) -> None:
-        """Create all publishers: reliable, depth 1, which suits every subscriber."""
+    def open(self, frame: OutputFrame | None = None) -> None:
+        """Create all publishers: reliable, depth 1, which suits every subscriber.
+
+        Args:
+            frame: in which geometry goes out; None: the images'.
+        """
+        self._frame = frame or OutputFrame()
         for topic, kind in TOPICS.items():
             self._publishers[topic] = self._create(kind, topic, DurabilityPolicy.VOLATILE)
         if self._vision is not None:
@@ -128,18 +149,24 @@ class Outputs:
         publisher = self._publishers.get(topic)
         return publisher is not None and publisher.get_subscription_count() > 0
 
-    def publish(self, item: Publication) -> None:
+    def publish(self, item: Publication) -> Problem | None:
         """Everything that one frame gives, for topics with listeners: obstacles first.
 
         What an empty list is worth goes out before the list, and whether somebody listens or not:
         no list is ever without it.
+
+        Returns:
+            why obstacles and points could not be put into the target frame, or None.
         """
+        found = self._frame.find(item.header.frame_id, item.result.stamp_ns)
+        self._transform = found if isinstance(found, RigidTransform) else None
         name = self._node.get_fully_qualified_name()
         self._send(VISIBILITY, build_visibility(item.header, name, item.observation))
         self._publish_obstacles(item)
         self._publish_images(item)
         self._publish_geometry(item)
         self._publish_pictures(item)
+        return found if isinstance(found, Problem) else None
 
     def publish_label_info(self, stamp: Any, space: LabelSpace, threshold: float) -> None:
         """Class names and threshold; latched, and repeated for listeners that are not."""
@@ -217,6 +244,8 @@ class Outputs:
             self._send("~/points", build_points(item.header, depth, published))
 
     def _send(self, topic: str, message: Any) -> None:
+        if self._transform is not None and topic in _PLACERS:
+            message = _PLACERS[topic](message, self._transform, self._frame.target)
         self._publishers[topic].publish(message)
 
     def _create(self, kind: Any, topic: str, durability: DurabilityPolicy) -> Any:

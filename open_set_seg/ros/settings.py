@@ -56,6 +56,10 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=False,
     ),
     Parameter(
+        "target_frame", "",
+        "Frame of tf in which obstacles and points are published; empty: the image's.", live=False,
+    ),
+    Parameter(
         "image_transport", "raw", "Listen to image, or to image/compressed.",
         choices=("raw", "compressed"), live=False,
     ),
@@ -159,6 +163,7 @@ class Settings:
     precision: str = "auto"
     backend: str = "auto"
     expected_size: tuple[int, int] = (1024, 512)
+    target_frame: str = ""
     image_transport: str = "raw"
     range_source: str = "disparity"
     max_input_age_s: float = 0.0
@@ -226,6 +231,7 @@ def _read_size(text: str) -> tuple[int, int]:
 
 
 _PLAIN = (
-    "autostart", "model", "score", "device", "precision", "backend", "image_transport",
-    "range_source", "max_input_age_s", "input_timeout_s", "output_scale", "jpeg_quality",
+    "autostart", "model", "score", "device", "precision", "backend", "target_frame",
+    "image_transport", "range_source", "max_input_age_s", "input_timeout_s", "output_scale",
+    "jpeg_quality",
 )  # fmt: skip

@@ -50,6 +50,7 @@ PATHS = {
     "active": [CONFIGURE, ACTIVATE],
     "finalized": [CONFIGURE, SHUTDOWN["inactive"]],
 }
+PATIENCE_S = 40.0  # a process that starts on a busy machine
 _numbers = itertools.count()
 
 
@@ -72,12 +73,12 @@ class Manager:
         topic = f"{self._detector}/{name}"
         client = self._clients.get(topic) or self.node.create_client(kind, topic)
         self._clients[topic] = client
-        wait_until(client.service_is_ready, topic)
+        wait_until(client.service_is_ready, topic, PATIENCE_S)
         return client.call_async(request)
 
     def call(self, kind, name: str, request):
         future = self.ask(kind, name, request)
-        wait_until(future.done, f"an answer of {name}")
+        wait_until(future.done, f"an answer of {name}", PATIENCE_S)
         return future.result()
 
     def begin(self, transition: int):
@@ -89,7 +90,7 @@ class Manager:
         futures = []
         for transition in transitions:
             futures.append(self.begin(transition))
-            wait_until(futures[-1].done, f"transition {transition}")
+            wait_until(futures[-1].done, f"transition {transition}", PATIENCE_S)
         return [future.result().success for future in futures]
 
     def state(self) -> str:
@@ -266,9 +267,9 @@ def test_services_answer_while_the_network_is_loaded(start):
     assert not impatient.result().success, "it was configured by then"
     assert manager.change(ACTIVATE) == [True]
     camera = attach_camera(managed, manager)
-    send_until(camera, lambda: managed.fakes[0].configs, "a new configuration")
-    assert managed.fakes[0].configs[0].threshold == 0.25
-    assert managed.fakes[0].configs[0].obstacles.min_area_px == 33
+    configs = managed.fakes[0].configs
+    send_until(camera, lambda: configs and configs[-1].threshold == 0.25, "what was set meanwhile")
+    assert configs[-1].obstacles.min_area_px == 33
     camera.node.destroy_node()
 
 

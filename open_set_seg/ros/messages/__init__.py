@@ -22,6 +22,7 @@ from open_set_seg.ros.messages.clouds import (
 from open_set_seg.ros.messages.images import decode_image
 from open_set_seg.ros.messages.markers import build_markers
 from open_set_seg.ros.messages.pictures import build_bgr, build_confidence, build_image, build_jpeg
+from open_set_seg.ros.messages.placement import place_cloud, place_detections, place_markers
 from open_set_seg.ros.messages.vision import (
     VisionMessages,
     build_detections,
@@ -51,5 +52,8 @@ __all__ = [
     "decode_right_camera",
     "fit_camera",
     "import_vision_messages",
+    "place_cloud",
+    "place_detections",
+    "place_markers",
     "shift_limits",
 ]
