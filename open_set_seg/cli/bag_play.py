@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from open_set_seg.bags.replay import ReplayStatus
+    from open_set_seg.bags.replay import ReplayReport, ReplayStatus
 
 HELP = "publish a recording on ROS topics"
 DESCRIPTION = (
@@ -60,14 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Play it; 0 at the end and after Ctrl-C, 2 after an error."""
     try:
-        import rclpy
-    except ModuleNotFoundError:
-        raise ValueError("bag play needs ROS: pip install 'open_set_seg[ros]'") from None
-
-    from open_set_seg.bags.replay import Keyboard
-    from open_set_seg.ros.playback import run_executable
-    from open_set_seg.ros.player import make_settings
-    from open_set_seg.ros.replay import Replay
+        from open_set_seg.ros.player import make_settings, run_player
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"bag play needs ROS ({error.name} is missing): pip install 'open_set_seg[ros,bags]'"
+        ) from None
 
     settings = make_settings(
         bag=str(options.bag),
@@ -83,43 +80,34 @@ def run(options: argparse.Namespace) -> int:
     )
     arguments = _ros_arguments(options.remap)
 
-    def play() -> None:
-        node = rclpy.create_node("player")
-        with Keyboard() as keyboard:
-            watcher = TerminalWatcher(sys.stderr)
-            if keyboard.active:
-                watcher.tell(keyboard.HELP)
-            replay = Replay(node, settings, watcher, keyboard.commands)
-            try:
-                replay.play()
-            finally:
-                watcher.finish()
-                for line in replay.report.lines():
-                    print(line)
-
-    return run_executable("open-set-seg", play, arguments)
+    watcher = TerminalWatcher(sys.stdout, sys.stderr)
+    return run_player("open-set-seg", lambda node: (settings, watcher), arguments)
 
 
 class TerminalWatcher:
     """Tells of a replay on a terminal: one line that is written anew; elsewhere only warnings.
 
     Args:
-        stream: takes the text.
+        output: takes the report.
+        stream: takes everything else.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, output: TextIO, stream: TextIO) -> None:
+        self._output, self._stream = output, stream
         self._terminal = stream.isatty()
         self._begun = False
 
-    def tell(self, text: str) -> None:
-        """A line of its own."""
-        self._clear()
-        print(text, file=self._stream, flush=True)
+    def begin(self, keys: bool) -> None:
+        """Say what the keys do."""
+        if keys:
+            from open_set_seg.bags.replay import Keyboard
+
+            print(Keyboard.HELP, file=self._stream, flush=True)
 
     def warn(self, text: str) -> None:
-        """A line of its own that says that something is not as it should be."""
-        self.tell(f"warning: {text}")
+        """A line of its own."""
+        self._clear()
+        print(f"warning: {text}", file=self._stream, flush=True)
 
     def show(self, status: ReplayStatus) -> None:
         """How far it is."""
@@ -129,11 +117,13 @@ class TerminalWatcher:
             self._stream.flush()
             self._begun = True
 
-    def finish(self) -> None:
-        """Leave the last line standing."""
+    def finish(self, report: ReplayReport) -> None:
+        """Leave the last line standing, and report."""
         if self._begun:
-            self._stream.write("\n")
+            print(file=self._stream)
             self._begun = False
+        for line in report.lines():
+            print(line, file=self._output)
 
     def _clear(self) -> None:
         if self._begun:

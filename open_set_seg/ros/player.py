@@ -7,16 +7,16 @@ Messages go out as they were recorded (their bytes are not touched, nor are thei
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import rclpy
 from rclpy.node import Node
 
-from open_set_seg.bags.replay import Keyboard, ReplaySettings, ReplayStatus
+from open_set_seg.bags.replay import Keyboard, ReplayReport, ReplaySettings, ReplayStatus
 from open_set_seg.ros.parameters import Parameter, ParameterError, convert_values
 from open_set_seg.ros.playback import declare_settings, run_executable
-from open_set_seg.ros.replay import HIGHEST_RATE, LOWEST_RATE, Replay
+from open_set_seg.ros.replay import HIGHEST_RATE, LOWEST_RATE, Replay, Watcher
 
 _row = partial(Parameter, live=False)
 PARAMETERS = (
@@ -56,8 +56,12 @@ def make_settings(**values: object) -> ReplaySettings:
 class LogWatcher:
     """Tells of a replay in a node's log."""
 
-    def __init__(self, node: Node) -> None:
-        self._logger = node.get_logger()
+    def __init__(self, node: Node, bag: str) -> None:
+        self._logger, self._bag = node.get_logger(), bag
+
+    def begin(self, keys: bool) -> None:
+        """With the name of the recording."""
+        self._logger.info(f"playing {self._bag}" + (f": {Keyboard.HELP}" if keys else ""))
 
     def warn(self, text: str) -> None:
         """As a warning."""
@@ -66,24 +70,50 @@ class LogWatcher:
     def show(self, status: ReplayStatus) -> None:
         """Logs are no place for progress."""
 
+    def finish(self, report: ReplayReport) -> None:
+        """With every line of the report."""
+        for line in report.lines():
+            self._logger.info(line)
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the player; 0 after the last message or SIGINT or SIGTERM, 2 for a wrong recording."""
+
+def run_player(
+    program: str,
+    prepare: Callable[[Node], tuple[ReplaySettings, Watcher]],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Play a recording in this process through a node of its own, called ``player``.
+
+    Args:
+        program: name in error messages.
+        prepare: gives what to play, and who hears of it.
+        arguments: of ROS (``--ros-args ...``); None: those of this process.
+
+    Returns:
+        0 after the last message or SIGINT or SIGTERM, 2 for a wrong recording.
+    """
 
     def play() -> None:
         node = rclpy.create_node("player")
-        settings = declare_settings(node, PARAMETERS, make_settings)
-        logger = node.get_logger()
-        logger.info(f"playing {settings.bag}")
+        settings, watcher = prepare(node)
         with Keyboard() as keyboard:
-            replay = Replay(node, settings, LogWatcher(node), keyboard.commands)
+            watcher.begin(keyboard.active)
+            replay = Replay(node, settings, watcher, keyboard.commands)
             try:
                 replay.play()
             finally:
-                for line in replay.report.lines():
-                    logger.info(line)
+                watcher.finish(replay.report)
 
-    return run_executable("player", play, arguments)
+    return run_executable(program, play, arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the player as an executable that is told what to do by parameters."""
+
+    def prepare(node: Node) -> tuple[ReplaySettings, Watcher]:
+        settings = declare_settings(node, PARAMETERS, make_settings)
+        return settings, LogWatcher(node, settings.bag)
+
+    return run_player("player", prepare, arguments)
 
 
 if __name__ == "__main__":

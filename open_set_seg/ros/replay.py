@@ -45,11 +45,17 @@ LOWEST_RATE, HIGHEST_RATE = 0.01, 100.0
 class Watcher(Protocol):
     """Who hears of a replay while it goes on."""
 
+    def begin(self, keys: bool) -> None:
+        """Before it begins; says whether a keyboard steers it."""
+
     def warn(self, text: str) -> None:
         """Something that the user should know."""
 
     def show(self, status: ReplayStatus) -> None:
         """How far it is, a few times a second."""
+
+    def finish(self, report: ReplayReport) -> None:
+        """When it has ended, in whatever way."""
 
 
 class Replay:
@@ -130,7 +136,7 @@ class Replay:
         if number == 1:
             self._timeline = Timeline(section.start_ns, self._timeline.rate, paused)
         else:
-            end_ns = section.end_ns + section.gap_ns
+            end_ns = section.start_ns + section.round_ns
             if not self._steps:
                 self._wait_for(end_ns, message=False)
             self._timeline.begin_again(end_ns, section.start_ns)

@@ -290,14 +290,27 @@ def test_only_chosen_topics(bag):
             Section(opened, start_offset=2.95)
 
 
-def test_rounds_are_one_period_of_the_busiest_topic_apart(bag):
+def test_rounds_keep_the_period_of_the_busiest_topic(bag):
     with open_bag(bag) as opened:
         section = Section(opened)
-        assert section.gap_ns == PERIOD
         rounds = section.rounds(loop=True)
         numbers = [next(rounds)[0] for _ in range(2 * (COUNT + 2) + 1)]
         assert numbers == [1] * (COUNT + 2) + [2] * (COUNT + 2) + [3]
+        assert section.round_ns == COUNT * PERIOD
         assert [n for n, _ in section.rounds(loop=False)] == [1] * (COUNT + 2)
+
+
+def test_a_round_lasts_until_its_last_message(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        for n in range(5):
+            writer.write("/fast", START + n * PERIOD, text("fast"))
+        writer.write("/slow", START + 9 * PERIOD, text("slow"))
+    with open_bag(tmp_path / "bag") as opened:
+        section = Section(opened)
+        rounds = section.rounds(loop=True)
+        for _ in range(7):
+            next(rounds)
+        assert section.round_ns == 9 * PERIOD + 10**6
 
 
 def test_late_subscribers_get_as_many_messages_as_were_latched(bag, tmp_path):

@@ -44,12 +44,12 @@ class Listener:
     """Subscribes and keeps (arrival time, message) by topic."""
 
     def __init__(self, node, executor) -> None:
-        self._node, self._executor = node, executor
+        self.node, self._executor = node, executor
         self.heard: dict[str, list] = {}
 
     def subscribe(self, kind, topic, raw=False, qos=None) -> None:
         heard = self.heard[topic] = []
-        self._node.create_subscription(
+        self.node.create_subscription(
             kind,
             topic,
             lambda message: heard.append((time.monotonic(), message)),

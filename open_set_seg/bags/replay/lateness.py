@@ -39,4 +39,5 @@ class Lateness:
 
     @staticmethod
     def _upper_bin(ratio: float) -> int:
-        return math.ceil(STEPS_PER_DECADE * math.log10(ratio))
+        # A hair less, so that rounding moves no value on an edge to the next bin.
+        return math.ceil(STEPS_PER_DECADE * math.log10(ratio) - 1e-9)

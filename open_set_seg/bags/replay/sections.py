@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from rosbags.interfaces import Connection, QosDurability
@@ -51,6 +50,12 @@ def latched_depth(connection: Connection) -> int:
 class Section:
     """Part of an open recording that is played as one round.
 
+    Attributes:
+        connections: topics that are played.
+        missing: wanted topics that the recording does not have.
+        start_ns, end_ns: first and last moment.
+        round_ns: from the start of one round to that of the next; known from the second round on.
+
     Args:
         bag: an open recording.
         topics: topics to play; empty: all.
@@ -83,22 +88,13 @@ class Section:
             raise BagError(f"{name} is {length:.3f} s long: nothing after {start_offset:g} s")
         end_ns = self.start_ns + round(duration * NANOSECONDS) if duration else bag.end_time - 1
         self.end_ns: int = min(end_ns, bag.end_time - 1)
+        self.round_ns = 0
+        self._moments: dict[str, list[int]] = {}  # of a round, by topic: first, last, number
         self._whole = self.start_ns <= bag.start_time and self.end_ns >= bag.end_time - 1
 
     def leave_out(self, topics: Collection[str]) -> None:
         """Play the topics but these."""
         self.connections = [c for c in self.connections if c.topic not in topics]
-
-    @cached_property
-    def gap_ns(self) -> int:
-        """Time between two rounds: one period of the topic with the most messages, at least 1 ms.
-
-        So looped pictures keep their pace, where a round that follows at once would bring its
-        first picture together with the last one.
-        """
-        most = max(c.msgcount for c in self.connections)
-        span = self._bag.end_time - 1 - self._bag.start_time
-        return max(round(span / (most - 1)) if most > 1 else 0, NANOSECONDS // 1000)
 
     def counts(self) -> dict[str, int]:
         """Messages by topic, as the recording says; empty where only a part of it is played."""
@@ -115,13 +111,22 @@ class Section:
         """
         number = 1
         while True:
-            empty = True
-            for record in self.records():
-                empty = False
-                yield number, record
-            if empty or not loop:
+            yield from ((number, record) for record in self.records())
+            if not (loop and self._moments):
                 return
+            self.round_ns = self._measure_round()
             number += 1
+
+    def _measure_round(self) -> int:
+        """A round's length that keeps the period of the topic with the most messages.
+
+        So looped pictures keep their pace, where a round that followed at once would bring its
+        first picture together with the last one. At least 1 ms longer than the round's messages.
+        """
+        first, last, number = max(self._moments.values(), key=lambda moments: moments[2])
+        period = (last - first) // (number - 1) if number > 1 else 0
+        latest = max(moments[1] for moments in self._moments.values())
+        return max(last - first + period, latest - self.start_ns + NANOSECONDS // 1000)
 
     def records(self) -> Iterator[Record]:
         """The messages of one round in the order of time.
@@ -133,14 +138,17 @@ class Section:
             BagError: the recording is damaged; what came before it can be played.
         """
         yield from self._latched_before()
-        promised = self.counts()
-        held = dict.fromkeys(promised, 0)
+        self._moments = {}
         for connection, stamp_ns, cdr in read_records(
             self._bag, self.connections, self.start_ns, self.end_ns + 1
         ):
-            held[connection.topic] = held.get(connection.topic, 0) + 1
+            moments = self._moments.setdefault(connection.topic, [stamp_ns, stamp_ns, 0])
+            moments[1:] = stamp_ns, moments[2] + 1
             yield Record(connection, stamp_ns, bytes(cdr))
-        lost = [f"{t}: {held[t]} of {n}" for t, n in promised.items() if held[t] < n]
+        held = {topic: moments[2] for topic, moments in self._moments.items()}
+        lost = [
+            f"{t}: {held.get(t, 0)} of {n}" for t, n in self.counts().items() if held.get(t, 0) < n
+        ]
         if lost:
             raise BagError(
                 f"{self._bag.paths[0]} is damaged: it holds fewer messages than it says "
