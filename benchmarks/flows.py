@@ -11,20 +11,19 @@ time of the processor. Writes benchmarks/results/flows.json.
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
+import json
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
+from benchmarks.flow_numbers import summarise, table
 from benchmarks.machine import ROOT, save_result
 from open_set_seg.benchmark.memory import peak_mib
 from training.flow import ImageFlow, load_flow
@@ -76,20 +75,24 @@ class Budget:
     crops: int
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train the flows one after the other, and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--flows", nargs="+", choices=COMPARED, default=list(COMPARED))
-    parser.add_argument("--steps", type=int, default=48, help="all flows take so many")
-    parser.add_argument("--seconds", type=float, default=220, help="then they go on so long")
+    parser.add_argument("--steps", type=int, default=40, help="all flows take so many")
+    parser.add_argument("--seconds", type=float, default=180, help="then they go on so long")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--warmup", type=int, default=10, help="steps")
     parser.add_argument("--sizes", type=int, nargs="+", default=(16, 32, 64), help="held-out crops")
-    parser.add_argument("--crops", type=int, default=32, help="held-out, of every size")
+    parser.add_argument("--crops", type=int, default=24, help="held-out, of every size")
     parser.add_argument("--trained", type=Path, nargs="*", default=(), help="files of other flows")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/flows.json")
-    options = parser.parse_args()
+    parser.add_argument("--table", action="store_true", help="only print what is in that file")
+    options = parser.parse_args(arguments)
+    if options.table:
+        print(table(json.loads(options.output.read_text(encoding="utf-8"))))
+        return
     budget = Budget(
         options.steps, options.seconds, options.batch, options.warmup, tuple(options.sizes),
         options.crops,
@@ -199,34 +202,6 @@ def measure_bits(flow: ImageFlow, recipe: FlowTrainingRecipe, side: int, count: 
             for at in range(0, count, AT_ONCE)
         ]
     return [float(each) for each in torch.cat(parts)]
-
-
-def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The result with means over crops and their standard errors in place of single crops.
-
-    ``over_first`` is the mean difference to the first flow on the same crops.
-    """
-    summary = copy.deepcopy(dict(result))
-    first = next(iter(result["flows"].values()))["bits_per_dim"]
-    for key, flow in summary["flows"].items():
-        for moment, sides in flow["bits_per_dim"].items():
-            for side, bits in sides.items():
-                sides[side] = {"mean": _mean(bits)}
-                if result["flows"][key]["bits_per_dim"] is not first:
-                    difference = np.subtract(bits, first[moment][side])
-                    sides[side]["over_first"] = _mean(difference)
-    for flow in summary["trained"]:
-        flow["bits_per_dim"] = {
-            side: {"mean": _mean(bits)} for side, bits in flow["bits_per_dim"].items()
-        }
-    return summary
-
-
-def _mean(values: ArrayLike) -> dict[str, float]:
-    """With its standard error; that of a single value is 0."""
-    numbers = np.asarray(values, np.float64)
-    error = numbers.std(ddof=1) / len(numbers) ** 0.5 if len(numbers) > 1 else 0.0
-    return {"value": round(float(numbers.mean()), 4), "standard_error": round(float(error), 4)}
 
 
 def _apart(measure: Any, *arguments: Any) -> dict[str, Any]:
