@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FLEET_EXTRA = "pip install 'open_set_seg[fleet]'"
 TOPIC = "open_set_seg.images"
+CONNECTING_S = 10.0
 
 
 class ClusterError(ValueError):
@@ -86,7 +87,7 @@ def _client(address: str) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=CONNECTING_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise ClusterError(f"no Dask scheduler answers at {address}: {error}") from None
     with client:
@@ -108,7 +109,7 @@ def _work(task: Task, config: ProcessConfig, version: str) -> Outcome:
         worker.log_event(TOPIC, {"task": name, "images": images})
 
     progress(0)
-    return work_on(task, config, progress)
+    return work_on(config, task, progress)
 
 
 def _advance(event: Any, done: dict[str, int], progress: Progress) -> None:

@@ -38,7 +38,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def work_on(task: Task, config: ProcessConfig, progress: Progress) -> Outcome:
+def work_on(config: ProcessConfig, task: Task, progress: Progress) -> Outcome:
     """Process a recording with this thread's network, which is loaded first where it is not.
 
     Whatever is wrong with the recording is part of the outcome: others get their turn.

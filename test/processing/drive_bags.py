@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from untrained import save_untrained
@@ -38,3 +39,22 @@ def save_model(folder: Path, drive: list[StereoFrame]) -> Path:
 
 def silent(_: int) -> None:
     """Progress that nobody watches."""
+
+
+def write_long_bag(path: Path, drive: list[StereoFrame], rounds: int) -> Path:
+    """The drive again and again, in time that goes on."""
+    length = len(drive) * round(1e9 / RATE_HZ)
+    long = [
+        replace(moment, stamp_ns=moment.stamp_ns + turn * length)
+        for turn in range(rounds)
+        for moment in drive
+    ]
+    return write_bag(path, long)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """The bytes of the results that must be equal wherever they are made."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("obstacles.*"))
+    }
