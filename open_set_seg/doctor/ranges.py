@@ -107,8 +107,14 @@ def _judge(
     unit = _explain_scale(maps, camera, config)
     for code, (severity, text) in problems.items():
         make = error if severity == "error" else warning
-        advice = unit if unit and code.endswith((".empty", ".baseline_implausible")) else ""
-        yield make(f"{code}: {text}", _as_parameters(advice or _advice_of(text)))
+        what, _, advice = text.rpartition("; ")
+        if unit and code.endswith((".empty", ".baseline_implausible")):
+            what, advice = text, unit
+        elif not what or code.endswith(".empty"):
+            what, advice = text, _WIDEN
+        elif code in _OVERRIDDEN_BY:
+            advice = _name_number(code, camera, right) or advice
+        yield make(f"{code}: {what}", _as_parameters(advice))
     if depths:
         yield from _judge_depths(snapshot, np.concatenate(depths), pixels, unit)
 
@@ -184,9 +190,24 @@ def _median_distance(maps: list[Range], camera: Camera, config: RangeConfig) -> 
 _OVERRIDES = ("focal_override", "baseline_override", "disparity_scale", "depth_scale", "max_range")
 
 
-def _advice_of(text: str) -> str:
-    """The part of a problem's sentence that says what to do."""
-    return text.rpartition("; ")[2] if "; " in text else "see docs/troubleshooting.md"
+_WIDEN = (
+    "range.min_range and range.max_range widen what is believed; else look at the matcher's limits"
+)
+_OVERRIDDEN_BY = {
+    "disparity.focal_length": "focal_override",
+    "disparity.focal_length_mismatch": "focal_override",
+    "disparity.baseline": "baseline_override",
+    "disparity.baseline_mismatch": "baseline_override",
+}
+
+
+def _name_number(code: str, camera: Camera, right: tuple[Camera, float] | None) -> str:
+    """The override with the number that camera_info states; empty where none does."""
+    name = _OVERRIDDEN_BY[code]
+    if name == "baseline_override" and right is None:
+        return ""
+    value = camera.fx if right is None or name == "focal_override" else right[1]
+    return f"mend the driver; or, if camera_info is right, {name}:={value:.6g}"
 
 
 def _as_parameters(text: str) -> str:

@@ -250,7 +250,7 @@ FAULTS = {
     ),
     "wrong baseline": (
         with_disparity(lambda seen: replace(seen, baseline=0.44)), "range", "error",
-        "0.44", "range.baseline_override",
+        "0.44", "range.baseline_override:=0.22",
     ),
     "no baseline": (
         with_disparity(lambda seen: replace(seen, baseline=0.0)), "range", "error",
