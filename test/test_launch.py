@@ -10,7 +10,7 @@ import yaml
 pytest.importorskip("launch_ros", reason="launch_ros is part of a ROS installation")
 
 from launch import LaunchContext
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, SetEnvironmentVariable
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from launch.launch_description_sources.python_launch_file_utilities import (
     load_python_launch_file_as_module,
@@ -42,7 +42,7 @@ def run(description, **arguments: str):
     while pending:
         entity = pending.pop(0)
         done.append(entity)
-        if not isinstance(entity, Node):
+        if not isinstance(entity, ExecuteProcess):
             pending = list(entity.visit(context) or []) + pending
     return done, context
 
@@ -118,3 +118,33 @@ def test_the_node_waits_for_a_manager_where_it_is_told_to(given, value):
     assert module.read_overrides(context)["autostart"] is value
     context.launch_configurations["autostart"] = ""
     assert "autostart" not in module.read_overrides(context)
+
+
+REPLAYED = {"bag": "/some bag", "rate": "0.5", "loop": "true", "duration": "3.0", "player": "own"}
+
+
+def test_our_player_gets_its_parameters_in_their_types():
+    module = load_module("replay.launch.py")
+    _, context = run(describe("replay.launch.py"), **REPLAYED)
+    values = module.read_values(context)
+    pytest.importorskip("rclpy")
+    from open_set_seg.ros.player import make_settings
+
+    settings = make_settings(**values)
+    assert (settings.bag, settings.rate, settings.loop) == ("/some bag", 0.5, True)
+    assert (settings.duration, settings.clock_hz) == (3.0, module.CLOCK_HZ)
+    assert "/image" in settings.topics
+
+
+def test_rosbag2_plays_where_it_is_asked_for():
+    done, context = run(describe("replay.launch.py"), **{**REPLAYED, "player": "rosbag2"})
+    (player,) = [
+        entity
+        for entity in done
+        if isinstance(entity, ExecuteProcess) and not isinstance(entity, Node)
+    ]
+    command = ["".join(part.perform(context) for part in parts) for parts in player.cmd]
+    assert command[:4] == ["ros2", "bag", "play", "/some bag"]
+    assert command[4:9] == ["--rate", "0.5", "--loop", "--playback-duration", "3.0"]
+    assert command[9:12] == ["--clock", "100", "--topics"]
+    assert "/image" in command
