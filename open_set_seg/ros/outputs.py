@@ -16,10 +16,12 @@ from visualization_msgs.msg import MarkerArray
 
 from open_set_seg.drawing import draw_heatmap, draw_overlay
 from open_set_seg.frame import Frame, FrameResult, Obstacle, Problem
+from open_set_seg.free_ground import FreeGroundConfig
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.ros.messages import (
     VisionMessages,
     build_bgr,
+    build_clearing_points,
     build_confidence,
     build_detections,
     build_image,
@@ -58,6 +60,7 @@ TOPICS: dict[str, Any] = {
     "~/overlay/compressed": CompressedImage,
     "~/obstacles/list": PointCloud2,
     "~/obstacles/points": PointCloud2,
+    "~/obstacles/clearing": PointCloud2,
     "~/obstacles/markers": MarkerArray,
     "~/points": PointCloud2,
     "~/camera_info": CameraInfo,
@@ -70,6 +73,7 @@ _PLACERS = {
     DETECTIONS: place_detections,
     "~/obstacles/list": place_cloud,
     "~/obstacles/points": place_cloud,
+    "~/obstacles/clearing": place_cloud,
     "~/obstacles/markers": place_markers,
     "~/points": place_cloud,
 }
@@ -227,6 +231,10 @@ class Outputs:
         if (placeable or not result.obstacles) and self.wanted("~/obstacles/points"):
             message = build_obstacle_points(item.header, item.marked(), unknown)
             self._send("~/obstacles/points", message)
+        if placeable and self.wanted("~/obstacles/clearing"):
+            config = FreeGroundConfig(robot_rows=item.settings.robot_rows)
+            message = build_clearing_points(item.header, result, item.label_space, config)
+            self._send("~/obstacles/clearing", message)
 
     def _publish_geometry(self, item: Publication) -> None:
         result, camera = item.result, item.result.camera

@@ -84,6 +84,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         "output_scale", 1.0, "Size of published images and of ~/points relative to the input.",
         0.05, 1.0,
     ),
+    Parameter(
+        "robot_rows", 0,
+        "Rows at the bottom of the image that show the robot; ~/obstacles/clearing skips them.",
+        0, 10000,
+    ),
     Parameter("jpeg_quality", 80, "Quality of ~/overlay/compressed.", 1, 100),
     Parameter(
         "threshold", -1.0,
@@ -169,6 +174,7 @@ class Settings:
     max_input_age_s: float = 0.0
     input_timeout_s: float = 5.0
     output_scale: float = 1.0
+    robot_rows: int = 0
     jpeg_quality: int = 80
     threshold: float | None = None
     pairing: PairingConfig = field(default_factory=PairingConfig)
@@ -233,5 +239,5 @@ def _read_size(text: str) -> tuple[int, int]:
 _PLAIN = (
     "autostart", "model", "score", "device", "precision", "backend", "target_frame",
     "image_transport", "range_source", "max_input_age_s", "input_timeout_s", "output_scale",
-    "jpeg_quality",
+    "robot_rows", "jpeg_quality",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from open_set_seg.messages import (
 )
 from open_set_seg.ros.messages.cameras import build_scaled_camera_info
 from open_set_seg.ros.messages.clouds import (
+    build_clearing_points,
     build_obstacle_list,
     build_obstacle_points,
     build_points,
@@ -34,6 +35,7 @@ __all__ = [
     "MessageError",
     "VisionMessages",
     "build_bgr",
+    "build_clearing_points",
     "build_confidence",
     "build_detections",
     "build_image",

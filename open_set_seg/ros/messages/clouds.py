@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 
 from open_set_seg.frame import Camera, FloatImage, FrameResult, Obstacle
+from open_set_seg.free_ground import FreeGroundConfig, find_free_ground, thin_free_ground
+from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.messages import FIELD_CODES, list_points
 from open_set_seg.ros.messages.pictures import create_message, pack_bytes
 
@@ -97,6 +99,26 @@ def _obstacle_pixels(obstacle: Obstacle, result: FrameResult, unknown_id: int) -
         points["probability"] = 1.0 - anomaly
         points["class_id"] = result.prediction.nearest[window][valid]
     return points
+
+
+def build_clearing_points(
+    header: Any, result: FrameResult, space: LabelSpace, config: FreeGroundConfig
+) -> Any:
+    """Ground that was seen to be free, thinned; empty where none was.
+
+    Raises:
+        ValueError: no range or no camera to place it with.
+    """
+    if result.range_map is None or result.camera is None:
+        raise ValueError("clearing points need a range map and a camera")
+    depth, camera = result.range_map.depth, result.camera
+    rows, columns = thin_free_ground(find_free_ground(result, space, config), depth, config)
+    z = depth[rows, columns]
+    points = np.zeros(z.size, PLAIN_POINT)
+    points["x"] = (columns - camera.cx) * z / camera.fx
+    points["y"] = (rows - camera.cy) * z / camera.fy
+    points["z"] = z
+    return build_cloud(header, points, is_dense=True)
 
 
 def build_points(header: Any, depth: FloatImage, camera: Camera) -> Any:
