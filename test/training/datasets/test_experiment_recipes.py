@@ -118,6 +118,12 @@ def flows(workplace):
         return {name: run(name) for name in FLOWS}
 
 
+def test_every_recipe_that_reads_data_sets_is_run_here():
+    """Those that train on the simulation are run in test_simulation_recipes.py."""
+    found = {path.stem for path in RECIPES.glob("*.yaml") if load_recipe(path).data.sets}
+    assert found == set(NAMES)
+
+
 @pytest.mark.parametrize("name", FLOWS)
 def test_flows_are_trained(workplace, flows, name):
     assert len(flows[name]) == 2
