@@ -72,7 +72,7 @@ def _add_pipeline(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--threshold", type=float, help="anomaly above which a pixel is unknown")
     group.add_argument(
         "--calibration", default="auto", metavar="FILE",
-        help="auto: the file beside the model where there is one (default); none; or a file",
+        help="auto: the file beside the model where there is one (default); off; or a file",
     )  # fmt: skip
     group.add_argument("--no-ground", action="store_true", help="list what is off the road as well")
     group.add_argument(
@@ -227,7 +227,7 @@ def _config(options: argparse.Namespace) -> ProcessConfig:
 
 
 def _calibration(choice: str) -> str | Path | None:
-    if choice == "none":
+    if choice == "off":
         return None
     return choice if choice == "auto" else Path(choice).absolute()
 

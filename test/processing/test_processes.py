@@ -1,4 +1,4 @@
-"""Many recordings at a time: the same results as one after the other, and one bad one costs none."""
+"""Many recordings at a time: the results of one after the other, and a bad one costs no other."""
 
 from __future__ import annotations
 
