@@ -159,7 +159,7 @@ steps = st.lists(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     steps,
@@ -203,6 +203,21 @@ def test_bounds_hold_whatever_comes(tmp_path_factory, steps, bags, total, memory
         assert folder_bytes(bag) <= MB
         assert len(list(read_frames(bag))) == read_summary(bag)["frames"]
     assert not list(folder.glob("*partial*"))
+
+
+def test_room_is_made_before_it_is_needed(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, 600_000, dtype=np.uint8).tobytes()
+    with Recording(configure(tmp_path, max_total_mb=1.0, max_bag_mb=1.0, before_s=0.0)) as it:
+        for number in range(4):
+            now = 10 * number * SECOND
+            big = part("/noise", building.compressed_image(noise, "x", now, "x"))
+            it.recorder.add(
+                frame(now, number, (big,)), [sighting(number)], lambda one: scene(one.id)
+            )
+            it.drive([10 * number + 5.0])
+            it.wait(lambda status, n=number: status.written == n + 1)
+            assert 600_000 < folder_bytes(tmp_path) <= MB
+            assert len(bags_in(tmp_path)) == 1
 
 
 def test_the_oldest_make_room_and_those_that_were_asked_for_go_last(tmp_path):
