@@ -50,6 +50,8 @@ EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
     "nncf": "export",
+    "pyarrow": "parquet",
+    "distributed": "fleet",
     "rclpy": "ros",
     "stereo_msgs": "ros",
     "std_srvs": "ros",
