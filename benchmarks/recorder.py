@@ -36,6 +36,7 @@ from open_set_seg.ros.outputs import Publication
 from open_set_seg.ros.settings import Settings
 from open_set_seg.simulation import VALIDATION_SEEDS, DriveConfig, StereoFrame, render_drive
 
+WIDTH, HEIGHT = 1024, 512
 PERIOD_NS = 100_000_000
 ROUNDS = ("off", "remembered", "none", "message", "chunk")
 
@@ -57,8 +58,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20, help="of each round")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind")
     options = parser.parse_args()
-    size = {"width": 1024, "height": 512}
-    drive = render_drive(DriveConfig(seed=VALIDATION_SEEDS[0], frames=5, rate_hz=2.0, **size))
+    drive = render_drive(
+        DriveConfig(seed=VALIDATION_SEEDS[0], frames=5, rate_hz=2.0, width=WIDTH, height=HEIGHT)
+    )
     messages = build_messages(drive, "rgb8", right=True, truth=False)
     observer = Observer.from_checkpoint(DEMO_CHECKPOINT)
     times = {kind: Times() for kind in ROUNDS}
@@ -71,7 +73,7 @@ def main() -> None:
     node.destroy_node()
     rclpy.shutdown()
     result = {kind: _summarise(each, options.frames) for kind, each in times.items()}
-    where = {**size, "frames": options.frames, "rounds": options.rounds}
+    where = {"width": WIDTH, "height": HEIGHT, "frames": options.frames, "rounds": options.rounds}
     save_result(ROOT / "benchmarks" / "results" / "recorder.json", {**where, "kinds": result})
 
 
