@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import os
 import pty
 import subprocess
@@ -12,15 +13,19 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import pytest
 from drives import listening, make_frame
+from geometry_msgs.msg import Point
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
+from stereo_msgs.msg import DisparityImage
+from visualization_msgs.msg import Marker, MarkerArray
 
 from open_set_seg import cli
-from open_set_seg.bags import BagWriter, building
-from open_set_seg.bags.replay import ReplayReport
+from open_set_seg.bags import TYPESTORE, BagWriter, building
+from open_set_seg.bags.replay import HeaderPlaces, ReplayReport, Restamper
 from open_set_seg.ros.parameters import ParameterError
 from open_set_seg.ros.player import make_settings
 from open_set_seg.ros.processes import Executable
@@ -146,6 +151,26 @@ def test_new_stamps_are_of_now_and_go_on_over_rounds(tmp_path):
     assert [bytes(image.data) for image in images] == [
         make_frame(n).left.tobytes() for n in range(frames)
     ] * rounds
+
+
+@pytest.mark.parametrize("name", ["", "a", "abc", "a longer name"])
+def test_stamps_are_found_in_messages_that_ros_serialised(name):
+    markers = MarkerArray(markers=[Marker(ns=name, text=name + "x") for _ in range(3)])
+    markers.markers[1].points = [Point(x=1.0)] * 2
+    disparity = DisparityImage(f=3.0, t=0.5)
+    disparity.image.encoding, disparity.image.data = name, array.array("B", range(7))
+    inside = [disparity.header, disparity.image.header]
+    for message, headers in ((markers, [m.header for m in markers.markers]), (disparity, inside)):
+        package, _, _ = type(message).__module__.partition(".")
+        for header in headers:
+            header.frame_id, header.stamp.sec, header.stamp.nanosec = name, 5, 6
+        before = serialize_message(message)
+        for header in headers:
+            header.stamp.sec, header.stamp.nanosec = 7, 8
+        restamper = Restamper(HeaderPlaces(TYPESTORE), lambda stamp: stamp + 2_000_000_002)
+        after = restamper.apply(before, f"{package}/msg/{type(message).__name__}")
+        assert deserialize_message(after, type(message)) == message
+        assert after != before
 
 
 def test_damage_is_told_after_what_could_be_played(tmp_path):
