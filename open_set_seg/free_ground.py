@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from open_set_seg.frame import FrameResult, Mask
 from open_set_seg.label_spaces import LabelSpace
 
+EVERY_COLUMN = slice(None)
+
 
 @dataclass(frozen=True)
 class FreeGroundConfig:
@@ -45,9 +47,14 @@ class FreeGroundConfig:
 
 
 def find_free_ground(
-    result: FrameResult, space: LabelSpace, config: FreeGroundConfig | None = None
+    result: FrameResult,
+    space: LabelSpace,
+    config: FreeGroundConfig | None = None,
+    columns: slice = EVERY_COLUMN,
 ) -> Mask:
     """Pixels that may clear, (H, W) bool: ground with valid range, seen without a gap from below.
+
+    ``columns`` leaves out the others, and the result has as many: each stands for itself.
 
     In each column, above ``robot_rows``, the walk goes up from the bottom over pixels that are
     labelled as a ground class, and ends at the first that is anything else: unknown, another class,
@@ -58,63 +65,66 @@ def find_free_ground(
     Nothing at all for a frame that was not examined or carries no range.
     """
     config = config or FreeGroundConfig()
-    labels = result.prediction.labels
+    labels = result.prediction.labels[:, columns]
     free = np.zeros(labels.shape, np.bool_)
     if not result.examined or result.range_map is None:
         return free
-    obstacle, nearest = _find_obstacles(result, labels.shape)
-    ground = np.isin(labels, space.ground_ids) & ~obstacle
+    obstacle, nearest = _find_obstacles(result)
+    is_ground = np.zeros(256, np.bool_)
+    is_ground[list(space.ground_ids)] = True
+    ground = is_ground[labels] & ~obstacle[:, columns]
     bottom = labels.shape[0] - config.robot_rows
     if bottom <= 0:
         return free
     walked = np.logical_and.accumulate(ground[bottom - 1 :: -1], axis=0)[::-1]
-    depth = result.range_map.depth[:bottom]
+    depth = result.range_map.depth[:bottom, columns]
     # NaN compares as false: ground without range is not given out.
-    free[:bottom] = walked & (depth > 0) & (depth < nearest)
+    free[:bottom] = walked & (depth > 0) & (depth < nearest[columns])
     return free
 
 
 def thin_free_ground(
-    free: Mask, depth: NDArray[np.float32], config: FreeGroundConfig | None = None
+    result: FrameResult, space: LabelSpace, config: FreeGroundConfig | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the points that are given out.
+    """Rows and columns of the pixels of ``find_free_ground`` that are given out.
 
     A ray to the farthest point clears the nearer ones' cells too; points at several distances of a
     column are kept because a costmap refuses some (too far, too high by an error of the pitch). Of
     each chosen column and band of distances, [spacing^k, spacing^(k+1)) metres, it is the farthest.
     """
     config = config or FreeGroundConfig()
-    step = -(-free.shape[1] // config.max_columns)
-    columns = np.arange(step // 2, free.shape[1], step)
-    with np.errstate(invalid="ignore"):
-        z = np.where(free[:, columns], depth[:, columns], -np.inf)
-    if not np.isfinite(z).any():
+    width = result.prediction.labels.shape[1]
+    step = -(-width // config.max_columns)
+    columns = slice(step // 2, None, step)
+    free = find_free_ground(result, space, config, columns)
+    if result.range_map is None or not free.any():
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    z = np.where(free, result.range_map.depth[:, columns], -np.inf)
     with np.errstate(invalid="ignore", divide="ignore"):
         band = np.floor(np.log(z.astype(np.float64)) / np.log(config.spacing))
+    numbers = np.arange(width)[columns]
     rows, chosen = [], []
     for number in np.unique(band[np.isfinite(band)]):
         inside = np.where(band == number, z, -np.inf)
         farthest = inside.argmax(axis=0)
-        there = np.isfinite(inside[farthest, np.arange(columns.size)])
+        there = np.isfinite(inside[farthest, np.arange(numbers.size)])
         rows.append(farthest[there])
-        chosen.append(columns[there])
+        chosen.append(numbers[there])
     return np.concatenate(rows), np.concatenate(chosen)
 
 
-def _find_obstacles(
-    result: FrameResult, shape: tuple[int, ...]
-) -> tuple[Mask, NDArray[np.float32]]:
+def _find_obstacles(result: FrameResult) -> tuple[Mask, NDArray[np.float32]]:
     """Pixels of listed obstacles, (H, W), and the nearest depth of each column's, (W,)."""
     assert result.range_map is not None
-    mask = np.zeros(shape, np.bool_)
-    nearest = np.full(shape[1], np.inf, np.float32)
+    height, width = result.prediction.labels.shape
+    mask = np.zeros((height, width), np.bool_)
+    nearest = np.full(width, np.inf, np.float32)
     for obstacle in result.obstacles:
-        left, top, width, height = obstacle.box
-        window = np.s_[top : top + height, left : left + width]
+        left, top, across, down = obstacle.box
+        window = np.s_[top : top + down, left : left + across]
         mask[window] |= obstacle.mask
         depth = np.where(obstacle.mask, result.range_map.depth[window], np.inf)
         depth = np.where(np.isnan(depth), np.inf, depth)
-        part = nearest[left : left + width]
+        part = nearest[left : left + across]
         np.minimum(part, depth.min(axis=0), out=part)
     return mask, nearest

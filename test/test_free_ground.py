@@ -145,15 +145,22 @@ def test_a_frame_that_proves_nothing_clears_nothing(lacking):
 )  # fmt: skip
 def test_thinning_keeps_the_farthest_and_nothing_that_was_not_free(seed, columns, spacing):
     rng = np.random.default_rng(seed)
-    free = rng.random((H, W)) < 0.4
-    depth = np.where(free, GROUND_DEPTH + rng.random((H, W)), np.nan).astype(np.float32)
-    rows, chosen = thin_free_ground(free, depth, FreeGroundConfig(columns, spacing))
+    config = FreeGroundConfig(columns, spacing)
+    labels = np.where(rng.random((H, W)) < 0.05, CAR, ROAD)
+    depth = np.where(rng.random((H, W)) < 0.4, np.nan, GROUND_DEPTH + rng.random((H, W)))
+    depth = depth.astype(np.float32)
+    result = make_result(labels, depth)
+    free = find_free_ground(result, STREETHAZARDS)
+    rows, chosen = thin_free_ground(result, STREETHAZARDS, config)
     assert free[rows, chosen].all()
     assert len(set(zip(rows, chosen, strict=True))) == rows.size
     assert np.unique(chosen).size <= columns
+    step = -(-W // columns)
+    offered = np.arange(W)[step // 2 :: step]
+    np.testing.assert_array_equal(np.unique(chosen), offered[free[:, offered].any(axis=0)])
     for column in np.unique(chosen):
         of_column = np.sort(depth[rows[chosen == column], column])
-        assert of_column[-1] == np.nanmax(depth[:, column]), "the whole way is cleared"
+        assert of_column[-1] == depth[free[:, column], column].max(), "the whole way is cleared"
         bands = np.floor(np.log(of_column.astype(float)) / math.log(spacing))
         assert np.unique(bands).size == of_column.size, "one a band of distances"
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from open_set_seg.frame import Problem
 
 Quaternion = NDArray[np.float64]  # (4,) x, y, z, w
-_CHUNK = 1 << 16  # points at a time: the organised cloud has millions
+_CHUNK = 1 << 14  # points at a time, which the caches hold: the organised cloud has millions
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +96,12 @@ def transform_columns(
     transform: RigidTransform, x: NDArray[Any], y: NDArray[Any], z: NDArray[Any]
 ) -> None:
     """Transform (N,) coordinates where they stand; arithmetic in float64, whatever their type."""
+    matrix, move = transform.matrix, transform.translation[:, None]
     for begin in range(0, x.size, _CHUNK):
         part = slice(begin, begin + _CHUNK)
-        moved = transform.apply(np.stack([x[part], y[part], z[part]], axis=1))
-        x[part], y[part], z[part] = moved.T
+        x[part], y[part], z[part] = (
+            matrix @ np.stack([x[part], y[part], z[part]], dtype=np.float64) + move
+        )
 
 
 class TransformSource(Protocol):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 
 from open_set_seg.frame import Camera, FloatImage, FrameResult, Obstacle
-from open_set_seg.free_ground import FreeGroundConfig, find_free_ground, thin_free_ground
+from open_set_seg.free_ground import FreeGroundConfig, thin_free_ground
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.messages import FIELD_CODES, list_points
 from open_set_seg.ros.messages.pictures import create_message, pack_bytes
@@ -112,7 +112,7 @@ def build_clearing_points(
     if result.range_map is None or result.camera is None:
         raise ValueError("clearing points need a range map and a camera")
     depth, camera = result.range_map.depth, result.camera
-    rows, columns = thin_free_ground(find_free_ground(result, space, config), depth, config)
+    rows, columns = thin_free_ground(result, space, config)
     z = depth[rows, columns]
     points = np.zeros(z.size, PLAIN_POINT)
     points["x"] = (columns - camera.cx) * z / camera.fx
