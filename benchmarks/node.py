@@ -35,7 +35,7 @@ def main() -> None:
     options = _parse()
     with tempfile.TemporaryDirectory() as folder:
         drive = options.drive or _render(options, Path(folder) / "drive")
-        result = _measure(options, drive, Path(folder))
+        result = measure_node(options, drive, Path(folder))
     name = options.name or f"node_{options.model.stem}_{options.rate:g}hz"
     save_result(ROOT / "benchmarks" / "results" / f"{name}.json", result)
 
@@ -69,7 +69,8 @@ def _render(options: argparse.Namespace, folder: Path) -> Path:
     return folder
 
 
-def _measure(options: argparse.Namespace, drive: Path, logs: Path) -> dict[str, Any]:
+def measure_node(options: argparse.Namespace, drive: Path, logs: Path) -> dict[str, Any]:
+    """Run the node with a drive; the options are the command's, and logs go into a folder."""
     environment = isolated_environment(domain_id=1 + os.getpid() % 100)
     detector = Executable(
         "open_set_seg.ros.node",
