@@ -23,8 +23,8 @@ _HEADER = (
 )  # fmt: skip
 _NOTES = (
     "Confirmed: obstacles. Blind somewhere: frames in which a band of the corridor was blind. "
-    "Drifted: frames outside the domain of the calibration. AP and FPR95: of recordings with "
-    "ground truth, each by itself.",
+    "Drifted: frames outside the domain of the calibration; a dash where none was there. "
+    "AP and FPR95: of recordings with ground truth, each by itself.",
 )
 
 

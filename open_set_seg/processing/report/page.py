@@ -129,7 +129,10 @@ def summarise_material(material: Material) -> dict[str, Any]:
         "range_share": float(np.mean(digest.has_range)) if digest.frames else math.nan,
         "blind_share": summary.blind_share(digest),
         "warnings": len(summary.warnings(digest, material.run)),
-        "drifted": sum(n for state, n in digest.drift.items() if state != "ok"),
+        # None: nobody watched.
+        "drifted": sum(n for state, n in digest.drift.items() if state != "ok")
+        if digest.drift
+        else None,
         "AP": pixels.get("AP"),
         "FPR95": pixels.get("FPR95"),
         "threshold": material.run.get("threshold"),

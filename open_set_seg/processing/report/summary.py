@@ -13,6 +13,10 @@ from open_set_seg.processing.report.events import Event, importance
 from open_set_seg.report import Block, Fact, Text
 from open_set_seg.report.numbers import DASH, counted, decimal, duration, percent, thousands
 
+_UNWATCHED = (
+    "Whether scores left the domain of the threshold was not watched: no calibration says what "
+    "scores were like."
+)
 MOST_PROBLEMS = 12
 MOST_TEXT = 400  # characters of a sentence that comes from elsewhere
 _DRIFT = "Scores left the domain that the threshold was calibrated in"
@@ -45,7 +49,10 @@ def sentences(digest: Digest, events: Sequence[Event], run: Mapping[str, Any]) -
     wrong = warnings(digest, run)
     texts += [Text(one, "warning") for one in wrong]
     if not wrong:
-        texts.append(Text("Nothing was wrong with inputs, camera or scores."))
+        watched = "inputs, camera or scores" if digest.drift else "inputs or camera"
+        texts.append(Text(f"Nothing was wrong with {watched}."))
+    if not digest.drift:
+        texts.append(Text(_UNWATCHED))
     return texts
 
 
