@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from open_set_seg.frame import FloatImage, FrameResult, ImageRGB, LabelImage, Obstacle
+from open_set_seg.captions import caption_obstacle
+from open_set_seg.frame import FloatImage, FrameResult, ImageRGB, LabelImage
 from open_set_seg.label_spaces import UNKNOWN_COLOUR, UNKNOWN_NAME, LabelSpace
 
 LABEL_OPACITY = 0.4
@@ -26,9 +26,9 @@ Box = tuple[int, int, int, int]
 def draw_overlay(image: ImageRGB, result: FrameResult, label_space: LabelSpace) -> ImageRGB:
     """The camera image with class colours, outlined obstacles and their distances.
 
-    Beside each obstacle stands its distance and standard deviation in metres, ``? m`` where it is
-    unknown. A frame that was not searched says so: a picture without obstacles must not look like
-    a clear road.
+    Beside each obstacle stands its number where it is followed, its distance and standard
+    deviation in metres, ``? m`` where it is unknown (``caption_obstacle``). A frame that was not
+    searched says so: a picture without obstacles must not look like a clear road.
 
     Args:
         image: (H, W, 3) RGB uint8, the image of ``result``; not changed.
@@ -50,7 +50,7 @@ def draw_overlay(image: ImageRGB, result: FrameResult, label_space: LabelSpace) 
     writer = _Writer(canvas, [obstacle.box for obstacle in result.obstacles])
     for obstacle in result.obstacles:
         left, top, width, height = obstacle.box
-        writer.write(_caption(obstacle), left + width // 2, top, top + height)
+        writer.write(caption_obstacle(obstacle), left + width // 2, top, top + height)
     if not result.examined:
         writer.write("not searched: no road found", image.shape[1] // 2, image.shape[0] // 2, 0)
     return canvas
@@ -94,16 +94,6 @@ def _heat_palette() -> NDArray[np.uint8]:
     levels = np.arange(256, dtype=np.uint8)[:, None]
     bgr = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _caption(obstacle: Obstacle) -> str:
-    kind = "" if obstacle.kind == UNKNOWN_NAME else f"{obstacle.kind} "
-    if math.isnan(obstacle.distance):
-        return f"{kind}? m"
-    # "± 0.0" would claim a certainty that no sensor has.
-    sigma = max(obstacle.distance_sigma, 0.01)
-    digits = 1 if sigma >= 0.1 else 2
-    return f"{kind}{obstacle.distance:.{digits}f} ± {sigma:.{digits}f} m"
 
 
 class _Writer:

@@ -57,7 +57,8 @@ LAYERS = {
     "tracking": 1,
     "obstacles": 2,
     "simulation": 2,
-    "drawing": 2,
+    "captions": 2,
+    "drawing": 3,
     "scoring": 3,
     "monitoring": 3,
     "checkpoint": 4,
@@ -81,7 +82,8 @@ LAYERS = {
 # simulation and drawing know the data and the camera geometry, nothing of the network.
 RESTRICTED = {
     "simulation": {"label_spaces", "frame", "stereo"},
-    "drawing": {"label_spaces", "frame", "stereo"},
+    "drawing": {"label_spaces", "frame", "stereo", "captions"},
+    "captions": {"label_spaces", "frame", "tracking"},
     "metrics": {"label_spaces", "frame"},
 }
 

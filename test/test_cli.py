@@ -217,6 +217,17 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys):
     assert "pip install 'open_set_seg[torch]'" in capsys.readouterr().err
 
 
+def test_a_missing_ros_is_no_reason_to_propose_what_only_the_demo_can_do(monkeypatch, capsys):
+    def fail(*_):
+        raise ModuleNotFoundError("No module named 'rclpy'", name="rclpy")
+
+    monkeypatch.setattr("open_set_seg.checkpoint.load_checkpoint", fail)
+    assert cli.main(["info"]) == 2
+    told = capsys.readouterr().err
+    assert "pip install 'open_set_seg[ros]'" in told
+    assert "--no-ros" not in told
+
+
 def test_an_interrupt_is_exit_code_130_without_traceback(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt

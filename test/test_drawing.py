@@ -2,13 +2,16 @@
 
 import math
 import time
+from dataclasses import fields
 
+import cv2
 import numpy as np
 import pytest
 
 from open_set_seg.drawing import colour_labels, draw_heatmap, draw_overlay
 from open_set_seg.frame import FrameResult, Obstacle, Prediction
 from open_set_seg.label_spaces import CITYSCAPES, STREETHAZARDS, UNKNOWN_COLOUR, UNLABELLED
+from open_set_seg.tracking import TrackedObstacle
 
 
 def obstacle_at(left, top, width, height, distance=12.3, sigma=0.4, kind="unknown"):
@@ -21,6 +24,13 @@ def obstacle_at(left, top, width, height, distance=12.3, sigma=0.4, kind="unknow
         outline=np.array([(left + x, top + y) for x, y in corners], np.int32),
         mask=np.ones((height, width), np.bool_),
     )  # fmt: skip
+
+
+def followed(obstacle: Obstacle, number: int) -> TrackedObstacle:
+    values = {one.name: getattr(obstacle, one.name) for one in fields(Obstacle)}
+    return TrackedObstacle(
+        **{**values, "id": number}, state="tentative", age=1, age_s=0.0, seen=1, window=3
+    )
 
 
 def result_of(height, width, obstacles=(), examined=True):
@@ -128,6 +138,21 @@ def test_unknown_distance_is_drawn_as_such():
     unknown = overlay(256, 512, [obstacle_at(200, 150, 20, 20, math.nan, math.nan)])
     white = [(picture > 240).all(axis=2) for picture in (known, unknown)]
     assert 0 < white[1].sum() < 0.5 * white[0].sum()
+
+
+def test_followed_obstacles_are_drawn_with_their_numbers(monkeypatch):
+    written = []
+    original = cv2.putText
+    monkeypatch.setattr(
+        cv2,
+        "putText",
+        lambda image, text, *rest: written.append(text) or original(image, text, *rest),
+    )
+    thing = obstacle_at(200, 150, 20, 20)
+    plain, numbered = overlay(256, 512, [thing]), overlay(256, 512, [followed(thing, 17)])
+    assert written == ["12.3 + 0.4 m", "#17 12.3 + 0.4 m"]  # the sign's lower line is drawn
+    white = [(picture > 240).all(axis=2) for picture in (plain, numbered)]
+    assert white[1].sum() > 1.1 * white[0].sum()
 
 
 def test_a_frame_that_was_not_searched_does_not_look_clear():

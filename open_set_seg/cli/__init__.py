@@ -82,7 +82,7 @@ def _describe_missing(error: ModuleNotFoundError) -> str:
         return str(error)
     hint = f"pip install 'open_set_seg[{extra}]'"
     if extra == "ros":
-        hint += ", or add --no-ros to run the pipeline in this process"
+        hint += ", or source the setup file of a ROS 2 installation"
     return f"{package} is not installed: {hint}"
 
 

@@ -453,4 +453,4 @@ def test_tentative_obstacles_look_different_and_carry_their_number(run_node):
     (_, box, text), (_, later, _) = (message.markers for message in shown)
     assert box.id == later.id
     assert box.color != later.color
-    assert text.text.startswith(f"#{box.id} unknown")
+    assert text.text.startswith(f"#{box.id} ")

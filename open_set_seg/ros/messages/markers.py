@@ -9,6 +9,7 @@ from builtin_interfaces.msg import Duration
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
+from open_set_seg.captions import caption_obstacle
 from open_set_seg.frame import Obstacle
 from open_set_seg.tracking import TrackedObstacle
 
@@ -35,23 +36,8 @@ def build_markers(header: Any, obstacles: tuple[Obstacle, ...]) -> Any:
     return MarkerArray(markers=markers)
 
 
-def describe_distance(obstacle: Obstacle) -> str:
-    """``12.3 m ± 0.2``, or a question mark where no range was measured."""
-    if not math.isfinite(obstacle.distance):
-        return "? m"
-    if not math.isfinite(obstacle.distance_sigma):
-        return f"{obstacle.distance:.1f} m"
-    return f"{obstacle.distance:.1f} m ± {obstacle.distance_sigma:.1f}"
-
-
 def _is_tentative(obstacle: Obstacle) -> bool:
     return isinstance(obstacle, TrackedObstacle) and obstacle.state == "tentative"
-
-
-def _describe_identity(obstacle: Obstacle) -> str:
-    """``unknown``; ``#7 unknown`` where it is followed."""
-    followed = isinstance(obstacle, TrackedObstacle)
-    return f"#{obstacle.id} {obstacle.kind}" if followed else obstacle.kind
 
 
 def _build_box(header: Any, obstacle: Obstacle) -> Any:
@@ -68,7 +54,7 @@ def _build_text(header: Any, obstacle: Obstacle) -> Any:
     marker = _build_marker(header, obstacle, "distance", Marker.TEXT_VIEW_FACING, _TEXT_COLOUR)
     marker.pose.position.y -= _extent(obstacle.height) / 2 + _TEXT_HEIGHT
     marker.scale.z = _TEXT_HEIGHT
-    marker.text = f"{_describe_identity(obstacle)} {describe_distance(obstacle)}"
+    marker.text = caption_obstacle(obstacle)
     return marker
 
 
