@@ -8,7 +8,7 @@ import os
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from open_set_seg.doctor import Finding
@@ -50,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--model", type=Path, help="default: the demo checkpoint")
     parser.add_argument(
-        "--calibration", type=Path, help="default: MODEL.calibration.yaml where it is there"
-    )
+        "--calibration", default="auto", metavar="FILE",
+        help="auto: MODEL.calibration.yaml where it is there (default); off; or a file",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print findings for machines")
     parser.add_argument("--strict", action="store_true", help="exit code 1 for warnings too")
 
@@ -74,7 +75,10 @@ def _examine(options: argparse.Namespace) -> list[Finding]:
 
     _refuse_nonsense(options)
     model = options.model or _demo_checkpoint()
-    found = [*examine_environment(), *examine_model(ModelFiles(model, options.calibration))]
+    found = [
+        *examine_environment(),
+        *examine_model(ModelFiles(model, _calibration(options.calibration))),
+    ]
     if options.bag is not None:
         found += attempt("recording", lambda: _examine_recording(options))
     if options.live:
@@ -133,6 +137,12 @@ def _segment() -> int | None:
     from open_set_seg.doctor.middleware import segment_of
 
     return segment_of(Surroundings.here())
+
+
+def _calibration(choice: str) -> Path | Literal["off"] | None:
+    if choice == "auto":
+        return None
+    return "off" if choice == "off" else Path(choice)
 
 
 def _demo_checkpoint() -> Path:

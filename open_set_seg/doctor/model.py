@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from open_set_seg.doctor.findings import Finding, error, fine, note, warning
 
@@ -20,11 +20,12 @@ class ModelFiles:
 
     Attributes:
         path: of the model.
-        calibration: of its calibration; None: beside the model, where there is one.
+        calibration: of its calibration; None: beside the model, where there is one; ``off``: it
+            is not used.
     """
 
     path: Path
-    calibration: Path | None = None
+    calibration: Path | Literal["off"] | None = None
 
 
 def check_checkpoint(files: ModelFiles) -> Iterator[Finding]:
@@ -60,6 +61,9 @@ def check_calibration(files: ModelFiles) -> Iterator[Finding]:
         load_calibration,
     )
 
+    if files.calibration == "off":
+        yield note("the calibration is off: the threshold promises nothing about false alarms")
+        return
     path = files.calibration or calibration_path(files.path)
     again = f"open-set-seg calibrate {files.path} RECORDING..."
     if files.calibration is None and not path.exists():

@@ -11,8 +11,8 @@ import numpy as np
 
 from open_set_seg.frame import Frame, FrameResult
 from open_set_seg.label_spaces import LabelSpace
+from open_set_seg.ros.parameters import OFF
 from open_set_seg.ros.settings import Settings
-from open_set_seg.ros.watching_parameters import CALIBRATION_OFF
 
 if TYPE_CHECKING:
     from open_set_seg.calibration import Calibration
@@ -104,7 +104,7 @@ def load_detector(settings: Settings) -> LoadedDetector:
 
     path = Path(settings.model).expanduser() if settings.model else DEMO_CHECKPOINT
     choice = settings.watching.calibration
-    calibration = find_calibration(path, None if choice == CALIBRATION_OFF else choice)
+    calibration = find_calibration(path, None if choice == OFF else choice)
     # Another score has no threshold of its own: what -1 goes back to is what the node starts with.
     started_with = settings.threshold
     if started_with is None and calibration is not None:

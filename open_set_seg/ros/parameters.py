@@ -16,6 +16,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+OFF = "off"
 _FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service")
 
 
@@ -36,6 +37,8 @@ class Parameter:
         live: whether a change takes effect at once; else it is read when the node is configured
             and can only be changed while it is not.
         fixed: read once, when the process starts.
+        can_be_off: ``off`` is one of its strings. YAML, hence ROS's command line and files, reads
+            the bare word as false, which is then taken for it.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     live: bool = True
     fixed: bool = False
+    can_be_off: bool = False
 
     def convert(self, value: Any) -> Any:
         """``value`` in the parameter's type; an integer is taken for a double.
@@ -58,6 +62,8 @@ class Parameter:
             return self._convert_list(value)
         if kind is float and type(value) is int:
             value = float(value)
+        if self.can_be_off and value is False:
+            value = OFF
         if type(value) is not kind:
             raise ParameterError(f"{self.name} must be of type {_TYPE_NAMES[kind]}, not {value!r}")
         if kind in (int, float) and not self.low <= value <= self.high:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from open_set_seg.ground import GroundConfig
 from open_set_seg.obstacles import ObstacleConfig
 from open_set_seg.ros.pairing import PairingConfig
-from open_set_seg.ros.parameters import Parameter, ParameterError
+from open_set_seg.ros.parameters import OFF, Parameter, ParameterError
 from open_set_seg.ros.recorder_parameters import RECORDER_PARAMETERS, build_recorder
 from open_set_seg.ros.watching_parameters import (
-    CALIBRATION_OFF,
     WATCHING_PARAMETERS,
     WatchingSettings,
     build_watching,
@@ -124,7 +123,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "ground.mode", _GROUND.mode, "Region that gates obstacles: hull of the road, or off.",
-        choices=("hull", "off"),
+        choices=("hull", OFF), can_be_off=True,
     ),
     Parameter(
         "ground.min_speck_share", _GROUND.min_speck_share,
@@ -197,7 +196,7 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
     threshold = full["threshold"]
     if -1.0 < threshold < 0.0:
         raise ParameterError(f"threshold = {threshold!r} must be -1 or in [0, 1]")
-    named = full["calibration"] not in ("auto", CALIBRATION_OFF)
+    named = full["calibration"] not in ("auto", OFF)
     if full["score"] and threshold < 0.0 and not named:
         raise ParameterError(
             f"score = {full['score']!r} needs a threshold in [0, 1], or the file of its "

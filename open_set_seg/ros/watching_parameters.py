@@ -18,7 +18,6 @@ from open_set_seg.tracking import TrackingConfig
 _TRACKING, _VISIBILITY = TrackingConfig(), VisibilityConfig()
 _CAMERA, _DRIFT = CameraHealthConfig(), DriftConfig()
 
-CALIBRATION_OFF = "off"
 MARKED_STATES = ("all", "confirmed")
 
 
@@ -34,7 +33,7 @@ WATCHING_PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "calibration", "auto",
         "What `open-set-seg calibrate` wrote: auto (beside the model, if it is there), off, or a "
-        "file.", live=False,
+        "file.", live=False, can_be_off=True,
     ),
     Parameter(
         "marked_states", "all",

@@ -95,6 +95,14 @@ def test_a_calibration_of_something_else_is_told(model, change, severity, said):
     assert said in found.what
 
 
+def test_a_calibration_that_is_off_is_not_looked_for(model, capsys):
+    calibrate(model, replace(_conditions(read_metadata(model)), score="msp"))
+    assert seen(ModelFiles(model)) == [("calibration", "error")]
+    assert seen(ModelFiles(model, "off")) == [("calibration", "note")]
+    assert cli.main(["doctor", "--model", str(model), "--calibration", "off", "--json"]) == 0
+    assert "the calibration is off" in capsys.readouterr().out
+
+
 def test_a_calibration_that_was_named_must_be_there(model):
     named = ModelFiles(model, model.with_name("other.yaml"))
     assert seen(named) == [("calibration", "error")]

@@ -104,6 +104,22 @@ def test_choices_are_listed_in_the_error():
         ROWS["ground.mode"].convert("on")
 
 
+@pytest.mark.parametrize("name", ["calibration", "ground.mode"])
+def test_off_is_off_also_where_yaml_makes_it_false(name):
+    read = yaml.safe_load(f"{name}: off")[name]
+    assert read is False
+    assert ROWS[name].convert(read) == ROWS[name].convert("off") == "off"
+    with pytest.raises(ParameterError, match=name):
+        ROWS[name].convert(True)
+
+
+def test_every_parameter_that_has_off_takes_it_unquoted():
+    rows = {row.name for row in PARAMETERS if "off" in row.choices or ", off" in row.text}
+    assert (
+        rows == {row.name for row in PARAMETERS if row.can_be_off} == {"calibration", "ground.mode"}
+    )
+
+
 def test_values_that_mean_nothing_are_named():
     with pytest.raises(ParameterError, match="min_range"):
         build_settings({"range.min_range": 50.0, "range.max_range": 10.0})
