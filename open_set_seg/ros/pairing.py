@@ -6,7 +6,8 @@ delayed and repeated, and a looped bag jumps back in time. What holds whatever a
 - a message is used at most once, and images come out in the order in which they came in;
 - an exact stamp goes before a near one; a near one is within the tolerance and the nearest;
 - an image waits at most ``wait_s``, in a buffer of bounded size;
-- after ``absence_s`` without any range message images pass at once, until one arrives again;
+- after ``absence_s`` and several images without any range message images pass at once, until one
+  arrives again; time alone proves nothing where images come seldom (a slow replay, single steps);
 - when stamps jump back, nothing of before the jump is paired with anything after it.
 
 Messages are handed over with the time of their arrival (any monotonic clock, seconds), so tests
@@ -32,13 +33,16 @@ class PairingConfig:
         tolerance_ns: largest difference of stamps of a near pair. Keep it under half a frame
             period: beyond that a neighbouring frame may be taken for the right one.
         wait_s: longest time that an image waits for its partner; 0: partners are not expected.
-        absence_s: after this time without any range message images do not wait any more.
+        absence_s: after this time and ``absence_images`` images without any range message images
+            do not wait any more.
+        absence_images: see ``absence_s``; two images may go without by a loss.
         capacity: images, and range messages, that are kept at most.
     """
 
     tolerance_ns: int = 10_000_000
     wait_s: float = 0.2
     absence_s: float = 1.0
+    absence_images: int = 3
     capacity: int = 16
 
 
@@ -81,6 +85,7 @@ class FramePairing(Generic[Image, Range]):
         self._ranges: deque[_Waiting[Range]] = deque()
         self._first_arrival: float | None = None
         self._last_range_arrival: float | None = None
+        self._images_since_range = 0
         self._newest_image_ns: int | None = None
         self._newest_range_ns: int | None = None
         self._leader: Stream | None = None
@@ -95,6 +100,7 @@ class FramePairing(Generic[Image, Range]):
         self._newest_image_ns = stamp_ns
         if self._first_arrival is None:
             self._first_arrival = now
+        self._images_since_range += 1
         if len(self._images) >= self.config.capacity:
             released.append(self._release(now, "evicted"))
         self._images.append(_Waiting(stamp_ns, now, image))
@@ -107,6 +113,7 @@ class FramePairing(Generic[Image, Range]):
             self._leader = None if self._leader == "image" else "range"
         self._newest_range_ns = stamp_ns
         self._last_range_arrival = now
+        self._images_since_range = 0
         if len(self._ranges) >= self.config.capacity:
             self._drop_ranges(1)
         self._ranges.append(_Waiting(stamp_ns, now, message))
@@ -140,7 +147,9 @@ class FramePairing(Generic[Image, Range]):
 
     @property
     def _silence_ends(self) -> float | None:
-        """When range messages count as absent unless one arrives; None before any message."""
+        """When range messages count as absent unless one arrives; None: too few images to say."""
+        if self._images_since_range < self.config.absence_images:
+            return None
         since = self._last_range_arrival
         if since is None:
             since = self._first_arrival
@@ -151,6 +160,7 @@ class FramePairing(Generic[Image, Range]):
         self._images.clear()
         self._ranges.clear()
         self._first_arrival = self._last_range_arrival = None
+        self._images_since_range = 0
         self._newest_image_ns = self._newest_range_ns = None
         self._leader, self._stamps_agree = None, True
 

@@ -161,9 +161,27 @@ def test_waiting_images_pass_in_the_moment_in_which_the_disparity_counts_as_abse
     pairing = FramePairing(CONFIG)
     pairing.add_range(0, "last", 0.0)
     pairing.add_image(900 * MS, "a", 0.9)
+    pairing.add_image(925 * MS, "b", 0.925)
+    assert pairing.next_deadline == pytest.approx(1.1)  # two images may have lost theirs
+    pairing.add_image(950 * MS, "c", 0.95)
     assert pairing.next_deadline == pytest.approx(1.0)
-    assert [p.image for p in pairing.poll(1.0)] == ["a"]
-    assert pairing.counts["passed"] == 1
+    assert [p.image for p in pairing.poll(1.0)] == ["a", "b", "c"]
+    assert pairing.counts["passed"] == 3
+
+
+@pytest.mark.parametrize("period_s", [1.5, 30.0])
+def test_images_that_come_seldom_wait_for_their_disparity_all_the_same(period_s):
+    """A recording that is played slowly or in single steps, the image before its disparity."""
+    period, moments = round(period_s * 1000), range(12)
+    lost = {5}
+    messages = [image(n, n * period, n * 100) for n in moments]
+    messages += [Message("range", n, n * 100, n * period + 60) for n in moments if n not in lost]
+    outcomes, pairing = play(messages)
+    assert pairs_of(outcomes) == {n: None if n in lost else n for n in moments}
+    assert pairing.counts["passed"] == 0
+    # Where none ever comes, only the first ones wait.
+    outcomes, pairing = play([image(n, n * period, n * 100) for n in moments])
+    assert (pairing.counts["alone"], pairing.counts["passed"]) == (2, 10)
 
 
 def feed(*steps: tuple[str, int]):
@@ -198,7 +216,8 @@ def test_a_near_disparity_goes_to_the_image_that_is_nearest_to_it():
 def test_a_disparity_that_waited_for_longer_than_a_second_is_not_used():
     pairing = FramePairing(CONFIG)
     pairing.add_range(5000 * MS, "stale", 0.0)
-    assert [p.range for p in pairing.add_image(5000 * MS, "image", 2.0)] == [None]
+    assert pairing.add_image(5000 * MS, "image", 2.0) == []
+    assert [p.range for p in pairing.poll(2.2)] == [None]
     assert pairing.counts["unused_ranges"] == 1
 
 
