@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -21,6 +24,7 @@ from open_set_seg.ros.parameters import (
 from open_set_seg.ros.settings import PARAMETERS, build_settings
 from open_set_seg.stereo import RangeConfig
 
+README = Path(__file__).parents[2] / "README.md"
 NAMES = [row.name for row in PARAMETERS]
 ROWS = {row.name: row for row in PARAMETERS}
 
@@ -60,6 +64,16 @@ def test_the_shipped_file_lists_every_parameter_with_its_default():
             flat[name] = value
     assert list(flat) == NAMES
     assert convert_values(PARAMETERS, flat) == {row.name: row.default for row in PARAMETERS}
+
+
+def test_the_readme_has_a_row_for_every_parameter():
+    table = re.findall(
+        r"^\| `([\w.]+)` \| `(.*)` \| (yes|no) \| (.*) \|$", README.read_text("utf-8"), re.MULTILINE
+    )
+    assert table == [
+        (row.name, json.dumps(row.default), "yes" if row.live and not row.fixed else "no", row.text)
+        for row in PARAMETERS
+    ]
 
 
 def test_an_integer_is_taken_for_a_double_and_nothing_else_is_bent():
