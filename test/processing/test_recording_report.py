@@ -150,6 +150,29 @@ def test_figures_on_the_page_are_those_of_the_records():
     assert facts["model"] == ("ab" * 5, "demo.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("clear_until", "said"),
+    [
+        ([20.0, 10.0, 30.0], "The corridor was seen with range up to 20 m (median)."),
+        ([50.0, math.nan, 30.0], "seen with range up to 30 m (median)."),
+        ([50.0, math.nan, math.nan], "In 2 of 3 frames not even the nearest band"),
+        ([50.0, None, None], "up to 50 m (median of the 1 frame with a ground plane)."),
+        ([math.nan, None, None], "In no frame was the nearest band"),
+        ([None, None, None], "no ground plane was found"),
+    ],
+)
+def test_a_frame_that_saw_nothing_is_not_left_out_of_how_far_one_could_see(clear_until, said):
+    records = []
+    for n, clear in enumerate(clear_until):
+        record = nothing_known(n) if clear is None else frame(n)
+        if clear is not None:
+            sight = replace(record.visibility, clear_until_m=clear)
+            record = replace(record, visibility=sight)
+        records.append(record)
+    text = words(read(report_page(material(records))).text)
+    assert said in text
+
+
 def test_the_table_of_obstacles_has_a_row_an_event_and_leads_to_its_card():
     digest = digest_records(a_drive())
     events = find_events(digest)
