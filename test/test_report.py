@@ -175,6 +175,9 @@ def test_a_trace_is_strong_where_it_is_sure_and_its_gaps_are_left():
     assert len(lane) == 2 * 2
     assert lane[1] == lane[3] < strong[1]  # above all distances: rows count downwards
     assert ">unknown<" in svg
+    reaching = draw_traces("t", (trace,), Axis("s", (0, 8)), Axis("m", (0, 19))).svg
+    assert ">15<" in reaching
+    assert ">20<" not in reaching, "nothing in the lane has a distance"
     straight = Trace("", x[:4], y[:4], sure[:4])
     assert ">unknown<" not in draw_traces("t", (straight,), Axis(""), Axis("", (0, 9))).svg
 

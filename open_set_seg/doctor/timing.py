@@ -50,7 +50,7 @@ def check_rates(snapshot: Snapshot) -> Iterator[Finding]:
         said.append(f"{NAMES[role]} {rate:.3g} Hz")
         if rate < LOWEST_RATE_HZ:
             yield warning(
-                f"{stream.topic} comes {rate:.2g} times a second: obstacles are seen late",
+                f"{stream.topic} comes at {rate:.2g} Hz only: obstacles are seen late",
                 "raise the camera's (or matcher's) frame rate",
             )
         lost = sum(round(gap / period) - 1 for gap in gaps if gap > GAP * period)
@@ -178,7 +178,7 @@ def _judge_order(snapshot: Snapshot, stream: Stream) -> Iterator[Finding]:
     if back:
         several = len(stream.publishers) > 1
         yield warning(
-            f"stamps on {stream.topic} go back {len(back)} times, by up to "
+            f"stamps on {stream.topic} go back ({len(back)}x), by up to "
             f"{max(back) / NANOSECONDS:.3g} s",
             "two publishers share the topic: stop one"
             if several

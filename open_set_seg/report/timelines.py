@@ -83,10 +83,11 @@ def draw_traces(
         set_axes(axes, x, y)
         if laned:
             axes.set_ylim(low, high + LANE * (high - low))
+            axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= high])
             axes.axhspan(high, high + LANE * (high - low), color=MUTED, alpha=0.12, lw=0)
             axes.annotate(
-                unknown, (1.0, lane), xycoords=("axes fraction", "data"), xytext=(-3, 0),
-                textcoords="offset points", ha="right", va="center", color=MUTED, fontsize=7.5,
+                unknown, (1.0, 1.0), xycoords="axes fraction", xytext=(0, 2),  # lines lie within
+                textcoords="offset points", ha="right", va="bottom", color=MUTED, fontsize=7.5,
             )  # fmt: skip
         for one in traces:
             _draw_trace(axes, one, lane)

@@ -194,9 +194,9 @@ FAULTS = {
         made.all_stamps(lambda time_ns: time_ns - 3 * 10**9), "stamps", "warning", "3 s old",
         "queue",
     ),
-    "a loop": (loop, "stamps", "warning", "go back 1 times", "replay"),
+    "a loop": (loop, "stamps", "warning", "go back (1x)", "replay"),
     "every image twice": (twice, "stamps", "warning", "repeat the stamp", "twice"),
-    "slow": (slow_down, "rates", "warning", "1 times a second", "frame rate"),
+    "slow": (slow_down, "rates", "warning", "at 1 Hz only", "frame rate"),
     "lost frames": (drop_frames, "rates", "warning", "4 of 20", "profile"),
     "disparity late by 20 ms": (
         shift_stamps("/disparity", lambda n: 20 * MS), "pairing", "error", "19 none",

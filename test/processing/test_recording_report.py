@@ -166,7 +166,7 @@ def test_a_frame_that_saw_nothing_is_not_left_out_of_how_far_one_could_see(clear
     for n, clear in enumerate(clear_until):
         record = nothing_known(n) if clear is None else frame(n)
         if clear is not None:
-            sight = replace(record.visibility, clear_until_m=clear)
+            sight = replace(record.visibility, clear_until=clear)
             record = replace(record, visibility=sight)
         records.append(record)
     text = words(read(report_page(material(records))).text)

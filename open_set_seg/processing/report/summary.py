@@ -142,23 +142,36 @@ def _sight(digest: Digest) -> str:
     if not digest.has_range.all():
         missing = int(np.count_nonzero(~digest.has_range))
         parts.append(f"{_frames(missing, digest)} without range: distances there are unknown.")
-    clear = _median(digest.statistics["clear_until"])
     known = np.isfinite(digest.statistics["corridor_share"])
     if not known.any():
         parts.append("What an empty list is worth cannot be said: no ground plane was found.")
-    elif math.isnan(clear):
-        parts.append("In no frame was the nearest band of the corridor seen with range.")
-    else:
-        parts.append(f"The corridor was seen with range up to {clear:g} m (median).")
+        return " ".join(parts)
+    among = (
+        "" if known.all() else f" of the {counted(int(known.sum()), 'frame')} with a ground plane"
+    )
+    parts.append(_describe_clear(digest.statistics["clear_until"][known], among))
     sizes = {size: _median(values) for size, values in digest.detectable.items()}
     reach = [(f"{100 * s:g} cm", f"up to {decimal(d, 1)} m") for s, d in sizes.items() if d > 0]
     if reach:
         (size, distance), *others = reach
         more = "".join(f", of {one} {where}" for one, where in others)
         parts.append(
-            f"By geometry, an object of {size} would have been found {distance}{more} (median)."
+            f"By geometry, an object of {size} would have been found {distance}{more} "
+            f"(median{among})."
         )
     return " ".join(parts)
+
+
+def _describe_clear(clear: Floats, among: str) -> str:
+    """How far frames saw; one whose nearest band was not seen (NaN) saw nothing."""
+    blind = int(np.count_nonzero(np.isnan(clear)))
+    if blind == clear.size:
+        return "In no frame was the nearest band of the corridor seen with range."
+    middle = float(np.median(np.nan_to_num(clear, nan=0.0)))
+    if middle == 0:
+        frames = counted(clear.size, "frame")
+        return f"In {blind} of {frames} not even the nearest band of the corridor was seen."
+    return f"The corridor was seen with range up to {middle:g} m (median{among})."
 
 
 def _promise(digest: Digest, run: Mapping[str, Any]) -> str:
