@@ -84,11 +84,12 @@ class Incidents:
         recorder = self._recorder
         if recorder is None:
             return
-        from open_set_seg.bags.incidents import RecordedFrame, look_at
+        from open_set_seg.bags.incidents import RecordedFrame, Viewer
 
         frame, result = messages.publication.frame, messages.publication.observation.result
         record = RecordedFrame(frame.stamp_ns, self._build_parts(messages))
-        recorder.add(record, _confirmed(result), lambda one: look_at(frame.image, one.box))
+        viewer = Viewer(frame.image)
+        recorder.add(record, _confirmed(result), lambda one: viewer.look_at(one.box))
 
     def interrupt(self) -> None:
         """No frames come for a while: what lasts ends here, what is in memory is let go."""

@@ -17,7 +17,7 @@ from open_set_seg.bags.incidents import (
     RecordedFrame,
     RecorderConfig,
     RingBuffer,
-    look_at,
+    Viewer,
 )
 
 
@@ -105,6 +105,32 @@ def test_a_scene_in_a_loop_is_recorded_once_though_its_ids_are_new():
     assert policy.counts["repeats"] == 98
 
 
+def test_all_obstacles_of_an_incident_are_recorded_with_it():
+    """A loop with two obstacles in a frame, and one that comes later, is one incident."""
+    policy = IncidentPolicy(configure(Path("x")))
+    begun = 0
+    for turn in range(5):
+        seen = {2: (1000 + turn, 2000 + turn), 3: (1000 + turn, 2000 + turn, 3000 + turn)}
+        begun += run(policy, range(9), seen, lambda one: scene(one.id // 1000)).count("begin")
+    assert begun == 1
+
+
+def test_what_could_not_be_recorded_is_forgotten_with_all_its_obstacles():
+    policy = IncidentPolicy(configure(Path("x")))
+    look = lambda one: scene(one.id % 10)  # noqa: E731
+    first = policy.update(0, [sighting(1), sighting(2)], look)
+    policy.update(1, [sighting(3)], look)
+    policy.end()
+    later = policy.update(2, [sighting(4)], look)
+    policy.end()
+    assert (first.action, later.action) == ("begin", "begin")
+    policy.retract(first)
+    for number, again in enumerate((14, 12, 13, 11)):
+        action = policy.update(3 + number, [sighting(again)], look).action
+        assert action == ("none" if again == 14 else "begin")
+        policy.end()
+
+
 def test_a_request_begins_at_once_and_needs_no_gap():
     policy = IncidentPolicy(configure(Path("x"), min_gap_s=100.0))
     assert run(policy, [0, 5], {0: (1,)}) == ["begin", "end"]
@@ -172,11 +198,11 @@ def test_scenes_differ_by_picture_or_by_place():
     noise = random.normal(0, 6, street.shape)
     same = np.clip(street + noise, 0, 255).astype(np.uint8)
     box = (100, 120, 40, 30)
-    here = look_at(street, box)
-    assert here.resembles(look_at(same, (104, 118, 42, 30)))
-    assert not here.resembles(look_at(street, (300, 120, 40, 30)))
-    assert not here.resembles(look_at(np.roll(street, 32, axis=1), box))
-    assert not here.resembles(look_at((street * 0.8).astype(np.uint8), box))
+    here = Viewer(street).look_at(box)
+    assert here.resembles(Viewer(same).look_at((104, 118, 42, 30)))
+    assert not here.resembles(Viewer(street).look_at((300, 120, 40, 30)))
+    assert not here.resembles(Viewer(np.roll(street, 32, axis=1)).look_at(box))
+    assert not here.resembles(Viewer((street * 0.8).astype(np.uint8)).look_at(box))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from open_set_seg.bags.incidents.config import RecorderConfig
 from open_set_seg.bags.incidents.policy import Decision, IncidentPolicy, Sighting
 from open_set_seg.bags.incidents.recorder import IncidentRecorder, RecorderStatus
 from open_set_seg.bags.incidents.ring import Part, RecordedFrame, RingBuffer
-from open_set_seg.bags.incidents.scenes import Scene, look_at
+from open_set_seg.bags.incidents.scenes import Scene, Viewer
 from open_set_seg.bags.incidents.summary import read_summary
 
 __all__ = [
@@ -21,6 +21,6 @@ __all__ = [
     "RingBuffer",
     "Scene",
     "Sighting",
-    "look_at",
+    "Viewer",
     "read_summary",
 ]

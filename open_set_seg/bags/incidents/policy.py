@@ -6,7 +6,8 @@ Time is that of the images' stamps. What holds whatever arrives:
 - while an incident lasts no other begins: a new obstacle lengthens it;
 - between the end of one and the start of the next lie at least ``min_gap_s``, unless somebody asks;
   an obstacle that appears in between waits, and begins one if it is still there then;
-- a scene that was recorded already (see ``scenes``) is not recorded again;
+- a scene that was recorded already (see ``scenes``) is not recorded again, whichever of its
+  obstacles is asked about;
 - a stamp that goes back ends the incident.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,12 +50,12 @@ class Decision:
         action: ``begin``: it is the first of an incident, after the frames that are in memory;
             ``go_on``: it belongs to the incident; ``end``: the incident ended before it; ``none``.
         obstacle: the new one that began or lengthened the incident.
-        scene: that the incident began with.
+        scenes: of the incident that begins; those that lengthen it are added.
     """
 
     action: Literal["none", "begin", "go_on", "end"]
     obstacle: Sighting | None = None
-    scene: Scene | None = None
+    scenes: Sequence[Scene] = ()
 
 
 class IncidentPolicy:
@@ -72,6 +73,7 @@ class IncidentPolicy:
         self.counts: Counter[str] = Counter()
         self._known: dict[int, None] = {}
         self._scenes = SceneMemory()
+        self._recorded: list[Scene] = []  # of the newest incident
         self._until_ns = 0
         self._newest_ns: int | None = None
         self._since_end_ns: int | None = None
@@ -88,7 +90,7 @@ class IncidentPolicy:
         Args:
             stamp_ns: of its image.
             sightings: its confirmed obstacles.
-            look: gives the scene around an obstacle; called only where an incident may begin.
+            look: gives the scene around an obstacle; called only for new ones.
             ready: whether recording is possible now; new obstacles wait otherwise.
         """
         elapsed = 0 if self._newest_ns is None else stamp_ns - self._newest_ns
@@ -100,7 +102,7 @@ class IncidentPolicy:
             self.end()
             return Decision("end")
         if self.active:
-            return self._go_on(new)
+            return self._go_on(new, look)
         return self._choose(new, look, ready) if new else Decision("none")
 
     def request(self) -> Decision:
@@ -109,7 +111,7 @@ class IncidentPolicy:
             self._lengthen()
             return Decision("go_on")
         self._begin()
-        return Decision("begin")
+        return Decision("begin", scenes=self._recorded)
 
     def end(self) -> None:
         """The incident ends here."""
@@ -117,16 +119,17 @@ class IncidentPolicy:
             self.active, self._since_end_ns = False, 0
 
     def retract(self, decision: Decision) -> None:
-        """What began could not be recorded: its obstacle and its scene may begin again."""
+        """What began could not be recorded: its obstacle and its scenes may begin again."""
         if decision.obstacle is not None:
             self._known.pop(decision.obstacle.id, None)
-        if decision.scene is not None:
-            self._scenes.forget(decision.scene)
+        for scene in decision.scenes:
+            self._scenes.forget(scene)
 
-    def _go_on(self, new: Sequence[Sighting]) -> Decision:
+    def _go_on(self, new: Sequence[Sighting], look: Callable[[Sighting], Scene]) -> Decision:
         self._remember(new)
         if not new:
             return Decision("go_on")
+        self._record(map(look, new))
         self._lengthen()
         return Decision("go_on", min(new, key=_nearness))
 
@@ -140,17 +143,24 @@ class IncidentPolicy:
             return Decision("none")
         # Those of a scene that is known, too: the next frame shows them again.
         self._remember(new)
-        for one in sorted(new, key=_nearness):
+        nearest_first = sorted(new, key=_nearness)
+        for place, one in enumerate(nearest_first):
             scene = look(one)
             if not self._scenes.contains(scene):
-                self._scenes.add(scene)
                 self._begin()
-                return Decision("begin", one, scene)
+                self._record([scene, *map(look, nearest_first[place + 1 :])])
+                return Decision("begin", one, self._recorded)
             self.counts["repeats"] += 1
         return Decision("none")
 
+    def _record(self, scenes: Iterable[Scene]) -> None:
+        for scene in scenes:
+            self._recorded.append(scene)
+            self._scenes.add(scene)
+
     def _begin(self) -> None:
         self.active = True
+        self._recorded = []
         self._until_ns = 0
         self._lengthen()
 

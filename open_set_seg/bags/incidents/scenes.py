@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -51,15 +52,23 @@ class Scene:
         return common / union if union > 0 else 1.0
 
 
-def look_at(image: ImageRGB, box: tuple[int, int, int, int]) -> Scene:
-    """The scene of an image (H, W, 3) with an obstacle in ``box`` (left, top, width, height)."""
-    height, width = image.shape[:2]
-    small = cv2.resize(image, _SIZE, interpolation=cv2.INTER_AREA)
-    left, top, wide, high = box
-    return Scene(
-        np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8),
-        (left / width, top / height, (left + wide) / width, (top + high) / height),
-    )
+class Viewer:
+    """Gives the scenes of an image (H, W, 3), which is made small once for all its obstacles."""
+
+    def __init__(self, image: ImageRGB) -> None:
+        self._image = image
+
+    @cached_property
+    def _thumbnail(self) -> NDArray[np.uint8]:
+        small = cv2.resize(self._image, _SIZE, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+    def look_at(self, box: tuple[int, int, int, int]) -> Scene:
+        """The scene with an obstacle in ``box`` (left, top, width, height)."""
+        height, width = self._image.shape[:2]
+        left, top, wide, high = box
+        shares = (left / width, top / height, (left + wide) / width, (top + high) / height)
+        return Scene(self._thumbnail, shares)
 
 
 class SceneMemory:
