@@ -22,7 +22,8 @@ FILES = sorted(path.name for path in LAUNCH.glob("*.launch.py"))
 # The arguments that users of other packages expect to find.
 EXPECTED = {
     "namespace", "name", "use_sim_time", "params_file", "log_level", "image", "camera_info",
-    "disparity", "model", "device", "score", "threshold", "image_transport", "autostart", "target_frame",
+    "disparity", "model", "device", "score", "threshold", "image_transport", "autostart",
+    "target_frame",
 }  # fmt: skip
 
 

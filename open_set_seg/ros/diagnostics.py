@@ -88,6 +88,10 @@ def describe_publishers(node: Node, topic: str) -> tuple[str, ...]:
 def describe_silence(report: InputReport, expected_type: str) -> str:
     """One sentence on an input from which nothing comes, with what to look at."""
     start = f"no message on {report.topic} ({expected_type}) for {report.silence_s:.0f} s"
+    if report.received:  # name, type and size are right, then
+        who = "; ".join(report.publishers)
+        state = f"{who} is slow, pauses or has stopped" if who else "its publisher is gone"
+        return f"{start}, {report.received} before: {state}"
     if not report.publishers:
         return (
             f"{start}: it has no publisher; remap {report.name!r} to the camera's topic "

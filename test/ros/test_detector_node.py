@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -499,6 +500,23 @@ def test_silence_is_explained_by_topic_publishers_and_type(run_node, capfd):
     assert f"published by {running.node.get_namespace()}/camera" in text
     assert "/depth (sensor_msgs/msg/Image)" in text
     assert "it has no publisher; remap 'depth'" in text
+
+
+def test_an_input_that_came_before_is_not_told_to_be_remapped():
+    from open_set_seg.ros.diagnostics import InputReport, describe_silence
+
+    kind = "sensor_msgs/msg/Image"
+    report = InputReport(
+        "image", "/image", True, (f"/player ({kind}, reliable, volatile)",), 12, 0.0, 6.0, 6.0, 5.0,
+        {}, False,
+    )  # fmt: skip
+    told = describe_silence(report, kind)
+    assert "for 6 s, 12 before: /player" in told
+    assert "slow, pauses or has stopped" in told
+    assert "profile" not in told
+    gone = describe_silence(replace(report, publishers=()), kind)
+    assert gone.endswith("its publisher is gone")
+    assert "config/fastdds.xml" in describe_silence(replace(report, received=0), kind)
 
 
 def test_stamps_that_never_match_are_explained(run_node, capfd):
