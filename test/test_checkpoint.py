@@ -489,7 +489,8 @@ def test_the_demo_checkpoint_is_small_and_says_how_it_was_made():
     assert DEMO_CHECKPOINT.stat().st_size < 8e6
     model, metadata = load_checkpoint(DEMO_CHECKPOINT)
     assert metadata.label_space == STREETHAZARDS
-    assert metadata.recipe["name"] == "simulation_closed_set"
+    assert metadata.recipe["name"] == "simulation_nflowjs"
+    assert metadata.recipe["negatives"]["divergence"] == "js"
     assert metadata.seed == metadata.recipe["seed"]
     assert metadata.code_revision
     assert metadata.threshold_rule

@@ -83,9 +83,11 @@ def test_both_ways_find_the_same_obstacles_in_the_frames_both_processed(
         other = process[number]
         np.testing.assert_array_equal(frame.labels, other.labels)
         np.testing.assert_array_equal(frame.anomaly, other.anomaly)
-        np.testing.assert_array_equal(frame.overlay, other.overlay)
         assert frame.examined == other.examined
         assert len(frame.obstacles) == len(other.obstacles)
+        # Numbers count what was seen: a dropped frame shifts them, and pictures show them.
+        if [one.id for one in frame.obstacles] == [one.id for one in other.obstacles]:
+            np.testing.assert_array_equal(frame.overlay, other.overlay)
         for one, two in zip(frame.obstacles, other.obstacles, strict=True):
             assert one.box == two.box
             np.testing.assert_array_equal(one.mask, two.mask)

@@ -319,7 +319,8 @@ def test_laws_hold_for_loss_delay_and_burst(entries):
 
 def pair_by_brute_force(messages):
     """Exact stamps, both streams in order: an image gets its own disparity iff that is there
-    before the wait ends, before a later image is complete, and not after a second of silence."""
+    before the wait ends, before a later image is complete, and not after a second and three
+    images of silence."""
     images = [m for m in messages if m.kind == "image"]
     ranges = [m for m in messages if m.kind == "range"]
     arrivals = sorted(m.arrival_ms for m in ranges)
@@ -337,7 +338,12 @@ def pair_by_brute_force(messages):
         heard = [a for a in arrivals if a < complete]
         heard = [first_image, *heard] if not heard or first_image < heard[0] else heard
         gaps = zip(heard, [*heard[1:], complete], strict=True)
-        silent = any(b - a >= 1000 and b > shown.arrival_ms for a, b in gaps)
+        silent = any(
+            b - a >= 1000
+            and b > shown.arrival_ms
+            and sum(a <= image.arrival_ms < b for image in images) >= CONFIG.absence_images
+            for a, b in gaps
+        )
         patient = complete == shown.arrival_ms or not silent
         fresh = complete - partner.arrival_ms <= 1000
         result[shown.moment] = shown.moment if in_time and patient and fresh else None
