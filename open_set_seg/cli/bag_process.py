@@ -129,7 +129,7 @@ def _index(options: argparse.Namespace, config: ProcessConfig) -> Path:
     """What to look at first."""
     if not config.makes_report:
         if options.report is None:
-            from open_set_seg.processing.evidence import REPORT_EXTRA
+            from open_set_seg.processing.config import REPORT_EXTRA
 
             print(f"no report: {REPORT_EXTRA}")
         return Path(options.output)

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make the pages; what is damaged is named, and the others are made."""
-    from open_set_seg.processing.recording import RUN
     from open_set_seg.processing.report import write_index, write_report
+    from open_set_seg.processing.run_file import RUN
 
     output: Path = options.output
     if (output / RUN).is_file():

@@ -1,13 +1,11 @@
 """Recordings through the pipeline without ROS: every frame, in order, many at a time."""
 
 from open_set_seg.processing.config import ProcessConfig
-from open_set_seg.processing.describing import describe_frame
+from open_set_seg.processing.describing import ProcessedFrame, describe_frame
 from open_set_seg.processing.folders import (
     Plan,
-    ProcessingError,
     count_images,
     plan_tasks,
-    read_run,
     watch_folder,
 )
 from open_set_seg.processing.network import Network
@@ -19,7 +17,8 @@ from open_set_seg.processing.records import (
     RecordError,
     read_records,
 )
-from open_set_seg.processing.sinks import ProcessedFrame, Run, Sink
+from open_set_seg.processing.run_file import ProcessingError, read_run
+from open_set_seg.processing.sinks import Run, Sink
 from open_set_seg.processing.working import Outcome, work_on
 
 __all__ = [

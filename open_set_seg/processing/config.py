@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +16,10 @@ from open_set_seg.calibration import calibration_path
 from open_set_seg.checkpoint import DEMO_CHECKPOINT
 from open_set_seg.files import hash_file
 from open_set_seg.observer import AUTOMATIC_CALIBRATION, ObserverConfig, find_calibration
-from open_set_seg.processing.evidence import report_is_available
 from open_set_seg.processing.json_form import to_json
 
 VideoCodec = Literal["mp4v", "vp09"]
+REPORT_EXTRA = "pip install 'open_set_seg[report]'"
 
 
 @dataclass(frozen=True)
@@ -100,3 +101,8 @@ class ProcessConfig:
         named = self.calibration not in (None, AUTOMATIC_CALIBRATION)
         path = Path(str(self.calibration)) if named else calibration_path(self.model)
         return hash_file(path.expanduser())
+
+
+def report_is_available() -> bool:
+    """Whether matplotlib and Jinja2 are installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("matplotlib", "jinja2"))

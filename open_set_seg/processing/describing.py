@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from open_set_seg.bags import BagFrame
-from open_set_seg.frame import Obstacle, Prediction
+from open_set_seg.drawing import draw_overlay
+from open_set_seg.frame import Frame, ImageRGB, Obstacle, Prediction
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.monitoring import DriftReport, HealthReport, Visibility, summarise
 from open_set_seg.observer import Observation
@@ -26,6 +29,21 @@ from open_set_seg.processing.records import (
     VisibilityRecord,
 )
 from open_set_seg.tracking import TrackedObstacle
+
+
+@dataclass(frozen=True, eq=False)
+class ProcessedFrame:
+    """A frame with all that was found out about it."""
+
+    frame: Frame
+    observation: Observation
+    record: FrameRecord
+    label_space: LabelSpace
+
+    @cached_property
+    def overlay(self) -> ImageRGB:
+        """The image with classes, obstacles and distances, drawn once."""
+        return draw_overlay(self.frame.image, self.observation.result, self.label_space)
 
 
 def describe_scores(prediction: Prediction) -> ScoreStatistics:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from open_set_seg.frame import FrameResult
 from open_set_seg.processing.album import Album
+from open_set_seg.processing.describing import ProcessedFrame
 from open_set_seg.processing.ground_truth import GroundTruth, TruthError
 from open_set_seg.processing.truth_counts import TruthCounts
-
-if TYPE_CHECKING:
-    from open_set_seg.processing.sinks import ProcessedFrame
-
-REPORT_EXTRA = "pip install 'open_set_seg[report]'"
 
 
 class AlbumSink:
@@ -84,8 +79,3 @@ class Judge:
         traceback: TracebackType | None,
     ) -> None:
         self._truth.close()
-
-
-def report_is_available() -> bool:
-    """Whether matplotlib and Jinja2 are installed."""
-    return all(importlib.util.find_spec(name) is not None for name in ("matplotlib", "jinja2"))

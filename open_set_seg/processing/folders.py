@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from open_set_seg.bags import FrameTopics, count_messages
-from open_set_seg.processing.recording import PARTIAL, RUN, Task
+from open_set_seg.processing.recording import PARTIAL, Task
+from open_set_seg.processing.run_file import RUN, ProcessingError, read_run
 
 LOCK = ".processing.lock"
-
-
-class ProcessingError(ValueError):
-    """Recordings cannot be processed as asked; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -107,21 +104,6 @@ def fingerprint_recording(path: Path) -> str:
         return ""
     lines = [f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` of a processed recording says.
-
-    Raises:
-        ProcessingError: the folder holds no processed recording.
-    """
-    try:
-        content = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ProcessingError(f"{folder} holds no processed recording: {error}") from None
-    if not isinstance(content, dict):
-        raise ProcessingError(f"{folder / RUN}: expected an object")
-    return content
 
 
 def _read_runs(output: Path) -> dict[Path, dict[str, Any]]:

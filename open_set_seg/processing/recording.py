@@ -15,12 +15,12 @@ from typing import Any
 from open_set_seg.bags import BagError, open_frames
 from open_set_seg.files import write_whole
 from open_set_seg.machine import describe_software
-from open_set_seg.processing.describing import describe_frame
+from open_set_seg.processing.describing import ProcessedFrame, describe_frame
 from open_set_seg.processing.evidence import Judge
 from open_set_seg.processing.network import Network
-from open_set_seg.processing.sinks import ProcessedFrame, Run, Sink, open_sinks
+from open_set_seg.processing.run_file import RUN
+from open_set_seg.processing.sinks import Run, Sink, open_sinks
 
-RUN = "run.json"
 FORMAT_VERSION = 1
 PARTIAL = ".partial-"
 Progress = Callable[[int], None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -18,14 +17,12 @@ from rosbags.interfaces import QosDurability
 from open_set_seg.bags import BagWriter, open_bag, topics
 from open_set_seg.bags.outputs import output_messages
 from open_set_seg.bags.writing import Compression
-from open_set_seg.drawing import draw_overlay
-from open_set_seg.frame import Frame, ImageRGB
 from open_set_seg.label_spaces import LabelSpace
 from open_set_seg.messages import NANOSECONDS
-from open_set_seg.observer import Observation
 from open_set_seg.processing.config import ProcessConfig
+from open_set_seg.processing.describing import ProcessedFrame
 from open_set_seg.processing.evidence import AlbumSink
-from open_set_seg.processing.records import RECORDS, FrameRecord, write_record
+from open_set_seg.processing.records import RECORDS, write_record
 from open_set_seg.processing.tables import (
     FRAME_COLUMNS,
     OBSTACLE_COLUMNS,
@@ -58,21 +55,6 @@ class Run:
     config: ProcessConfig
     label_space: LabelSpace
     stamps: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class ProcessedFrame:
-    """A frame with all that was found out about it."""
-
-    frame: Frame
-    observation: Observation
-    record: FrameRecord
-    label_space: LabelSpace
-
-    @cached_property
-    def overlay(self) -> ImageRGB:
-        """The image with classes, obstacles and distances, drawn once."""
-        return draw_overlay(self.frame.image, self.observation.result, self.label_space)
 
 
 class Sink(Protocol):

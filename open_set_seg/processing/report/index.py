@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from open_set_seg.files import write_whole
-from open_set_seg.processing.recording import RUN
 from open_set_seg.processing.report.page import REPORT, SUMMARY
+from open_set_seg.processing.run_file import RUN
 from open_set_seg.report import Cell, Fact, Page, Row, Section, Table, Text, render_page
 from open_set_seg.report.numbers import DASH, counted, decimal, duration, percent, thousands
 

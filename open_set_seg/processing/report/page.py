@@ -13,13 +13,13 @@ import numpy as np
 
 from open_set_seg.files import write_whole
 from open_set_seg.processing.album import MOST_THUMBNAILS, Thumbnail, load_thumbnails
-from open_set_seg.processing.folders import read_run
 from open_set_seg.processing.json_form import to_json
 from open_set_seg.processing.records import read_records
 from open_set_seg.processing.report import charts, summary, tables
 from open_set_seg.processing.report.digest import Digest, digest_records
 from open_set_seg.processing.report.events import Event, choose_events, find_events
 from open_set_seg.processing.report.judgement import truth_blocks
+from open_set_seg.processing.run_file import read_run
 from open_set_seg.processing.truth_counts import load_truth
 from open_set_seg.report import (
     Block,
