@@ -9,7 +9,7 @@ drawn from, and with endless time some bettor's mean wealth grows without bound 
 What the bound needs is that judged frames could have come in any order with the calibration's.
 Thinning takes out what neighbouring frames share, not what a whole drive shares: of three clean
 simulated drives of 40 frames, each through one street in one light, against 80 stills of other
-streets, three raised an alarm with a frame every 0.5 s and two with one every 5 s
+streets, two raised an alarm with a frame every 0.5 s and two with one every 5 s
 (``benchmarks/drift.py``). Calibrate on the places and the lights that the robot will stay in.
 """
 

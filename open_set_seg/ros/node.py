@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from open_set_seg.ros.lifecycle import ManagedDetector
 
+_LONGEST_SLEEP_S = 0.25
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the detector node until SIGINT or SIGTERM.
@@ -72,7 +74,10 @@ def _spin(node: ManagedDetector) -> None:
     executor.add_node(node)
     try:
         node.start()
-        executor.spin()
+        while node.context.ok():
+            # Not spin(): rclpy ends the context a moment after a signal has woken the executor. One
+            # that looks in between sleeps on, for ever where no timer runs.
+            executor.spin_once(timeout_sec=_LONGEST_SLEEP_S)
     except ExternalShutdownException:
         pass
     finally:

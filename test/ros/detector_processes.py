@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from node_harness import wait_until
@@ -12,7 +14,8 @@ from node_harness import wait_until
 ROOT = Path(__file__).parents[2]
 # The process entry with a detector that needs no network. What it prints marks how far it is.
 STAND_IN = """
-import sys, time
+import faulthandler, signal, sys, time
+faulthandler.register(signal.SIGUSR1, all_threads=True)
 import open_set_seg.ros.node as node
 run = node._run
 def run_with_a_fake(args, stop):
@@ -58,7 +61,12 @@ class Process:
         assert self.printed(text), self.err.read_text()
 
     def finish(self) -> tuple[int, str]:
-        return self.child.wait(30.0), self.err.read_text()
+        try:
+            return self.child.wait(30.0), self.err.read_text()
+        except subprocess.TimeoutExpired:
+            self.child.send_signal(signal.SIGUSR1)  # where it hangs
+            time.sleep(1.0)
+            raise AssertionError(f"it does not end:\n{self.err.read_text()}") from None
 
 
 def assert_clean_end(process: Process) -> None:
