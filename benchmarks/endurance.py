@@ -53,6 +53,9 @@ class Minutes:
         memory_mib: resident memory of the detector's process.
         recorder_mib, bags: what lay in the recorder's folder.
         results, images: counts up to then.
+        bound_ms: what an age should stay under, by what the node says of its last frames: a frame
+            waits for its disparity, then for at most one frame in progress, then for its own turn:
+            wait + 2 detector times, of their 95 % quantiles.
     """
 
     memory_mib: list[float] = field(default_factory=list)
@@ -60,6 +63,7 @@ class Minutes:
     bags: list[int] = field(default_factory=list)
     results: list[int] = field(default_factory=list)
     images: list[int] = field(default_factory=list)
+    bound_ms: list[float] = field(default_factory=list)
 
     def note(self, pid: int, recorder: Path, listener: DetectorListener) -> None:
         """Look at everything."""
@@ -68,6 +72,9 @@ class Minutes:
         self.bags.append(sum(1 for entry in recorder.glob("*") if entry.is_dir()))
         self.results.append(len(listener.published_s))
         self.images.append(listener.images)
+        told = listener.diagnostics
+        wait, frame = float(told["wait_ms.p95"]), float(told["detector_ms.p95"])
+        self.bound_ms.append(wait + 2 * frame)
 
 
 def main() -> None:
@@ -183,8 +190,12 @@ def measure(options: argparse.Namespace, bag: Path, folder: Path) -> dict[str, A
         "overload": (listener.images - images) / (len(listener.published_s) - first),
         "dropped": int(after.get("dropped", 0)) - int(before.get("dropped", 0)),
         "failed": int(after.get("failed", 0)),
-        **describe_ages(listener, first, after),
-        **describe_loops(listener.published_s[first:], options.frames / RECORDED_HZ / rate),
+        **describe_ages(listener, minutes),
+        **describe_loops(
+            listener.published_s[first:],
+            options.frames / RECORDED_HZ / rate,
+            max(minutes.bound_ms) / 1000,
+        ),
         "memory_mib": describe_memory(minutes.memory_mib),
         "recorder": {"limits": RECORDER, **describe_recorder(recorder, minutes)},
         "minutes": vars(minutes),
@@ -192,37 +203,40 @@ def measure(options: argparse.Namespace, bag: Path, folder: Path) -> dict[str, A
     }
 
 
-def describe_ages(listener: DetectorListener, first: int, after: dict[str, str]) -> dict[str, Any]:
-    """Ages since the image was published, and the bound that the newest-frame slot promises.
-
-    A frame waits for its disparity, then for at most one frame in progress, then for its own turn:
-    age <= wait + 2 detector times. The bound takes the node's 95 % quantiles.
-    """
-    ages = np.array(listener.ages_since_image_ms[first:])
+def describe_ages(listener: DetectorListener, minutes: Minutes) -> dict[str, Any]:
+    """Ages since the image was published, and how many stayed under the bound of their minute."""
+    ages = np.array(listener.ages_since_image_ms)
+    by_minute = [
+        ages[begin:end] for begin, end in zip(minutes.results, minutes.results[1:], strict=False)
+    ]
+    within = sum(
+        int((part <= bound).sum())
+        for part, bound in zip(by_minute, minutes.bound_ms[1:], strict=True)
+    )
+    ages = np.concatenate(by_minute)
     ages = ages[np.isfinite(ages)]
-    wait, frame = float(after["wait_ms.p95"]), float(after["detector_ms.p95"])
-    thirds = np.array_split(ages, 3)
     return {
         "age_ms": {
             **{f"p{share}": float(np.percentile(ages, share)) for share in (50, 95, 99)},
             "max": float(ages.max()),
-            "p95_first_third": float(np.percentile(thirds[0], 95)),
-            "p95_last_third": float(np.percentile(thirds[2], 95)),
-            "bound": wait + 2 * frame,
-            "share_within_bound": float((ages <= wait + 2 * frame).mean()),
+            "largest_bound": max(minutes.bound_ms),
+            "share_within_bound": within / len(ages),
         }
     }
 
 
-def describe_loops(published_s: Sequence[float], loop_s: float) -> dict[str, Any]:
-    """Whether results went on after every jump: a dead loop is a silence longer than a loop."""
+def describe_loops(published_s: Sequence[float], loop_s: float, bound_s: float) -> dict[str, Any]:
+    """Whether results went on after every jump.
+
+    A dead loop is a silence longer than a loop and the age that a result may have.
+    """
     silences = np.diff(np.array(published_s))
     return {
         "loops": {
             "played": int((published_s[-1] - published_s[0]) / loop_s),
             "seconds": loop_s,
             "longest_silence_s": float(silences.max()),
-            "dead": int((silences > loop_s).sum()),
+            "dead": int((silences > loop_s + bound_s).sum()),
         },
         "results": len(published_s),
         "results_hz": len(published_s) / (published_s[-1] - published_s[0]),

@@ -27,7 +27,8 @@ SEGMENT = 2**20
 @pytest.fixture
 def camera(tmp_path):
     """A looped best-effort camera of tiny images."""
-    save_drive(make_drive(4), tmp_path / "drive")
+    # Longer than what is heard of it: samples of a short loop can all be the same picture.
+    save_drive(make_drive(101), tmp_path / "drive")
     parameters = {
         "drive": tmp_path / "drive", "loop": True, "rate_hz": 20.0, "reliable": False,
         "wait_for_subscribers": 0,
