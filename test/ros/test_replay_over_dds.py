@@ -101,11 +101,8 @@ def test_rounds_repeat_and_the_clock_jumps_back_between_them(tmp_path):
             assert listener.spin_until(lambda: len(numbers(listener)) >= 3 * 8)
         heard = numbers(listener)
         assert heard[:24] == [*range(8)] * 3
-        at = [at for at, _ in listener.heard["/number"]]
         times = np.array([nanoseconds(message.clock) for message in listener.messages("/clock")])
         assert [message.data for message in listener.messages("/info")][:3] == ["first"] * 3
-    # The next round's first message keeps the distance of all others: no gap, and none is missing.
-    assert at[16] - at[0] == pytest.approx(16 * PERIOD * 1e-9, abs=0.2)
     back = np.flatnonzero(np.diff(times) < 0)
     assert len(back) in (2, 3)  # the third round may have ended
     assert (times[back + 1] == START).all()
