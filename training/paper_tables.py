@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from open_set_seg.report import Cell, Row, Table
+from open_set_seg.report.numbers import DASH
 from open_set_seg.report.text import markdown
 from training.presentation.cells import number_cell
 from training.presentation.collection import collect_results
@@ -20,7 +21,7 @@ from training.presentation.papers import Measurement, Published, PublishedTable,
 from training.presentation.published import needs_text, source_text
 from training.presentation.runs import Result, Run, groups_of, numbered
 from training.presentation.tables import our_source
-from training.presentation.wording import DASH, METRICS, band_name, percent, score_title
+from training.presentation.wording import METRICS, band_name, percent, score_title
 
 WIDEST = 9  # columns of figures in one table; wider ones are printed by data set
 HEAD = """# The papers' tables

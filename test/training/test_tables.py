@@ -5,6 +5,7 @@ import re
 import pytest
 from made_results import make_result
 
+from open_set_seg.report.numbers import decimal
 from training.presentation.details import component_table, distance_table, frame_table
 from training.presentation.recognition import matrix_table
 from training.presentation.rules import pools_images, rule_sentences
@@ -15,7 +16,7 @@ from training.presentation.tables import (
     markdown_table,
     terminal_table,
 )
-from training.presentation.wording import band_name, decimal, percent, score_title
+from training.presentation.wording import band_name, percent, score_title
 
 
 def texts(row):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from open_set_seg.report import Cell, Row, Table
+from open_set_seg.report.numbers import DASH, decimal, thousands
 from training.presentation.cells import interval_cell
 from training.presentation.papers import load_published
 from training.presentation.published import comparable_rows, source_text
 from training.presentation.runs import Group, Run
-from training.presentation.wording import DASH, band_name, decimal, percent, thousands
+from training.presentation.wording import band_name, percent
 
 COMPONENT_NOTE = (
     "A true component counts as missed where its sIoU is below tau, a predicted one as false where "

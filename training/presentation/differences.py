@@ -18,8 +18,9 @@ from open_set_seg.metrics.bootstrap import (
 )
 from open_set_seg.metrics.image_confusions import ImageConfusions
 from open_set_seg.report import Cell, Row, Table
+from open_set_seg.report.numbers import decimal
 from training.presentation.runs import Group, Run
-from training.presentation.wording import METRICS, decimal, percent
+from training.presentation.wording import METRICS, percent
 
 Kept: TypeAlias = ImageCounts | ImageMetrics | ComponentCounts | ImageConfusions
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from open_set_seg.report import Axis, Figure, Figures, Row, Series, Table, draw_lines
+from open_set_seg.report.numbers import decimal
 from training.presentation.cells import interval_cell
 from training.presentation.plots import interval_limits
 from training.presentation.runs import Group
-from training.presentation.wording import band_name, decimal, percent, plain_values
+from training.presentation.wording import band_name, percent, plain_values
 
 HEADER = (
     "objects", "recall %", "false/frame", "rel. error %", "bias m", "spread m", "bias/sigma",

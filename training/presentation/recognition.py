@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from open_set_seg.report import Cell, Row, Table
+from open_set_seg.report.numbers import DASH, decimal
 from training.presentation.cells import interval_cell
 from training.presentation.runs import Group
-from training.presentation.wording import DASH, decimal, percent
+from training.presentation.wording import percent
 
 FOLD_HEADER = (
     "fold", "images", "threshold", "open mIoU %", "closed mIoU %", "mIoU K+1 %", "IoU of unknown %",

@@ -17,10 +17,11 @@ from open_set_seg.metrics.bootstrap import (
     sign_flip_test,
 )
 from open_set_seg.report import Block, Cell, Row, Section, Table
+from open_set_seg.report.numbers import decimal
 from training.presentation.collection import collect_results
 from training.presentation.differences import LEVEL, RESAMPLES, kept_statistics, signed
 from training.presentation.runs import Run, groups_of
-from training.presentation.wording import METRICS, decimal, percent, score_title
+from training.presentation.wording import METRICS, percent, score_title
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from open_set_seg.report import Cell, Row, Table
+from open_set_seg.report.numbers import DASH
 from open_set_seg.report.text import markdown, plain
 from training.datasets import DATASETS
 from training.presentation.cells import number_cell
@@ -15,7 +16,7 @@ from training.presentation.papers import load_published
 from training.presentation.published import Comparable, comparable_rows, needs_text, source_text
 from training.presentation.recognition import class_table, open_set_tables
 from training.presentation.runs import Group, Number, Result, groups_of
-from training.presentation.wording import DASH, METRICS, percent
+from training.presentation.wording import METRICS, percent
 
 SMALL_SAMPLE = 100
 _AFTER = ("needs", "source")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DASH = "–"
+from open_set_seg.report.numbers import decimal
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,6 @@ METRICS: dict[str, Metric] = {
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as a percentage without its sign; a dash where there is none."""
     return decimal(None if value is None else 100 * value, digits)
-
-
-def decimal(value: float | None, digits: int = 2) -> str:
-    """A number with so many digits, a real minus sign, and a dash where there is none."""
-    if value is None or math.isnan(value):
-        return DASH
-    # Adding zero makes of a rounded -0.0 a plain 0.
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def thousands(count: int) -> str:
-    """A count with narrow spaces between groups of three digits."""
-    return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def band_name(band: Sequence[float | None]) -> str:

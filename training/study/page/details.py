@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from open_set_seg.report import Cell, Row, Table
-from training.presentation.wording import DASH, decimal, score_title
+from open_set_seg.report.numbers import DASH, decimal
+from training.presentation.wording import score_title
 from training.study.page.numbers import mean_cell, plain_mean, points, with_sign
 from training.study.page.tables import arm_label, ordered_arms
 from training.study.results.collection import REGION_TITLES, Study

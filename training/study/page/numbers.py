@@ -9,7 +9,7 @@ import numpy as np
 
 from open_set_seg.metrics.bootstrap import Interval, Values
 from open_set_seg.report import Cell
-from training.presentation.wording import DASH, decimal
+from open_set_seg.report.numbers import DASH, decimal
 
 # An uncertainty of so many points leaves nothing for a decimal to say.
 _WHOLE = 0.10

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 
 from open_set_seg.report import Row, Table
-from training.presentation.wording import DASH, decimal, score_title, thousands
+from open_set_seg.report.numbers import DASH, decimal, thousands
+from training.presentation.wording import score_title
 from training.study.page.numbers import mean_cell
 from training.study.page.tables import ordered_arms
 from training.study.results.collection import Endpoint, Study

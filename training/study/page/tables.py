@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from open_set_seg.report import Cell, Row, Table
-from training.presentation.wording import DASH, METRICS, score_title
+from open_set_seg.report.numbers import DASH
+from training.presentation.wording import METRICS, score_title
 from training.study.page.numbers import (
     digits_of,
     mean_cell,

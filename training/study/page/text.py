@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from training.presentation.wording import score_title, thousands
+from open_set_seg.report.numbers import thousands
+from training.presentation.wording import score_title
 from training.study.page.tables import better_unresampled
 from training.study.results.collection import ENDPOINTS, Study
 from training.study.results.files import Result

@@ -7,7 +7,7 @@ agreement with a paper is "same ordering as", never a number.
 
 from __future__ import annotations
 
-from training.presentation.wording import decimal
+from open_set_seg.report.numbers import decimal
 from training.study.page.numbers import digits_of, points
 from training.study.results.collection import ENDPOINTS, Endpoint, Study
 from training.study.results.plan import FULL_SEEDS, Ordering, Plan
